@@ -1,0 +1,67 @@
+//! What is kept of a recording's sound: chunks, the gaps in it, and anchors to the wall clock.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::time::{Span, Ticks, WallMicros};
+
+/// One immutable object of about four seconds: also the HLS media segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its place in the recording, counted from 0 without a hole.
+    pub seq: u32,
+    /// Media time of its first sample; the previous chunk's end.
+    pub start: Ticks,
+    /// Its length.
+    pub duration: Ticks,
+    /// Its size in the store.
+    pub bytes: u64,
+    /// SHA-256 of the object.
+    pub sha256: [u8; 32],
+}
+
+impl Chunk {
+    /// The media time it covers.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        Span::new(self.start, self.start + self.duration)
+    }
+}
+
+/// Media time for which no audio arrived. The stored sound conceals it; listeners are shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Where it begins.
+    pub start: Ticks,
+    /// How much media time it takes; zero for a pause, in which media time stands still.
+    pub duration: Ticks,
+    /// How long it took on the wall clock, in microseconds.
+    pub wall_us: i64,
+    /// Why nothing was kept.
+    pub cause: GapCause,
+}
+
+/// Why no audio was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GapCause {
+    /// Packets lost on the way.
+    Loss,
+    /// The source went away and came back.
+    SourceAway,
+    /// We were not running.
+    Down,
+    /// The host paused the recording.
+    Paused,
+    /// The source's clock jumped or its data could not be read.
+    Broken,
+}
+
+/// A media time and the wall-clock time at which it was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    /// Where in the recording.
+    pub media: Ticks,
+    /// When.
+    pub wall: WallMicros,
+}

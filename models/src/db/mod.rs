@@ -1,0 +1,5 @@
+//! Database.
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Db;
