@@ -1,6 +1,8 @@
 //! A room: a live audio event with a host, an audience and a recording policy.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
 use crate::id::RoomId;
@@ -43,6 +45,37 @@ pub struct Room {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SourceKey(pub String);
+
+impl SourceKey {
+    /// The hash to keep of `plain`. `salt` is random and used once.
+    #[must_use]
+    pub fn make(plain: &str, salt: [u8; 16]) -> Self {
+        Self(format!("{}:{}", hex(&salt), hex(&Self::digest(&salt, plain))))
+    }
+
+    /// Whether `plain` is the password this was made from. Takes the same time wherever both differ.
+    /// What is not of the form `salt:digest` matches nothing.
+    #[must_use]
+    pub fn matches(&self, plain: &str) -> bool {
+        let Some((salt, digest)) = self.0.split_once(':') else { return false };
+        let (Some(salt), Some(digest)) = (unhex(salt), unhex(digest)) else { return false };
+        digest.ct_eq(&Self::digest(&salt, plain)).into()
+    }
+
+    fn digest(salt: &[u8], plain: &str) -> [u8; 32] {
+        Sha256::new().chain_update(salt).chain_update(plain).finalize().into()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
+}
 
 /// Who may listen to a room and its recordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -170,6 +203,21 @@ mod tests {
         assert_eq!(room("a", " ").check(), Err(Invalid::Title(1)));
         assert_eq!(room("a", &"x".repeat(201)).check(), Err(Invalid::Title(201)));
         assert_eq!(room("a", &"ä".repeat(200)).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_source_key_matches_the_password_it_was_made_from_and_no_other() {
+        let key = SourceKey::make("hackme", [7; 16]);
+        assert_eq!(key.0.len(), 32 + 1 + 64);
+        assert!(key.0.starts_with(&format!("{}:", "07".repeat(16))));
+        assert!(key.matches("hackme"));
+        for wrong in ["", "hackm", "hackme ", "Hackme"] {
+            assert!(!key.matches(wrong), "{wrong}");
+        }
+        assert_ne!(key, SourceKey::make("hackme", [8; 16]));
+        for torn in ["", ":", "07", &key.0[..96], "zz:zz"] {
+            assert!(!SourceKey(torn.into()).matches("hackme"), "{torn}");
+        }
     }
 
     #[test]
