@@ -1,0 +1,61 @@
+# What people run is what CI runs. `make help` lists the targets.
+#
+# Build output and downloaded tools live outside the clone, so that a second clone is fast.
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/roomtape
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export ROOMTAPE_PLAYWRIGHT ?= $(CACHE)/node
+TOOLS := $(CACHE)/tools
+DENY_VERSION := 0.20.2
+PLAYWRIGHT_VERSION := 1.64.1
+FUZZ_SECONDS ?= 20
+DEMO ?=
+
+.PHONY: help demo test lint fmt doc deny walls fuzz bench build packages-build packages-test
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: packages-build ## a live room, recorded, transcribed and replayed: open the address it prints (DEMO='--speed 4')
+	cargo run --quiet -- demo $(DEMO)
+
+test: packages-test $(ROOMTAPE_PLAYWRIGHT)/node_modules/playwright-core/package.json ## every test, real peers included (ffmpeg, Janus, Liquidsoap, Chromium)
+	cargo test --workspace
+
+lint: packages-build fmt walls ## formatting, clippy, documentation, licences, the house plan's walls
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(MAKE) doc deny
+
+fmt: ## formatting as it must be
+	cargo fmt --all --check
+
+doc: ## documentation without warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+deny: $(TOOLS)/bin/cargo-deny ## licences, sources and duplicate bans of every dependency
+	$(TOOLS)/bin/cargo-deny --log-level error check --config .ci/deny.toml bans licenses sources
+
+walls: ## stages do not reach past their neighbours
+	.ci/walls
+
+fuzz: packages-build ## each fuzz target for FUZZ_SECONDS
+	fuzz/run $(FUZZ_SECONDS)
+
+bench: packages-build ## speed, as ratios to a peer where one is installed
+	tests/bench/run
+
+build: packages-build ## the optimised binary
+	cargo build --release
+
+packages-build:
+	@.ci/packages build
+
+packages-test:
+	@.ci/packages test
+
+$(TOOLS)/bin/cargo-deny:
+	cargo install cargo-deny --version $(DENY_VERSION) --locked --debug --root $(TOOLS)
+
+$(ROOMTAPE_PLAYWRIGHT)/node_modules/playwright-core/package.json:
+	npm install --silent --no-audit --no-fund --prefix $(ROOMTAPE_PLAYWRIGHT) playwright-core@$(PLAYWRIGHT_VERSION)
