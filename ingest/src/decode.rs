@@ -1,0 +1,1 @@
+//! Encoded audio to PCM.

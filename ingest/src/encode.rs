@@ -1,0 +1,1 @@
+//! PCM to Opus packets.

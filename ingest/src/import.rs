@@ -1,0 +1,1 @@
+//! Existing audio files in.

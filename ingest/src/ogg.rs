@@ -1,0 +1,1 @@
+//! Ogg Opus: pages to packets.

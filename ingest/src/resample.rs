@@ -1,0 +1,1 @@
+//! PCM of any rate to 48 kHz.

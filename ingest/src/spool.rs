@@ -1,0 +1,1 @@
+//! The chunk being written, on disk.

@@ -1,0 +1,1 @@
+//! Sealed chunks to the store and the database.
