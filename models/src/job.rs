@@ -42,6 +42,7 @@ pub struct Job {
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = JobKind)]
 pub enum Kind {
     /// Words of what a live recording has kept so far (transcript version 0). Woken by every chunk.
     TranscribeLive,
@@ -63,6 +64,7 @@ impl Kind {
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = JobState)]
 pub enum State {
     /// To be claimed.
     Ready,

@@ -56,6 +56,7 @@ pub enum Origin {
 /// Where a recording stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RecordingState)]
 pub enum State {
     /// Audio is kept as it arrives.
     Live,
@@ -91,6 +92,7 @@ impl State {
 /// What a host may ask of a live recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RecordingRequest)]
 pub enum Request {
     /// Stop writing, keep the recording open.
     Pause,

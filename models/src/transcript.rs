@@ -45,6 +45,7 @@ pub struct MadeBy {
 /// Where a transcript stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TranscriptState)]
 pub enum State {
     /// Growing window by window.
     Running,

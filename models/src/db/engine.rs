@@ -1,0 +1,190 @@
+//! The engines a [`Db`] can stand on, and the three macros through which every query is run.
+//!
+//! An engine is one variant of [`On`] and one arm of [`on_each!`]; nothing else knows which there
+//! are.
+//!
+//! SQLite: several processes share the file, so it is in WAL mode, every commit is synced (a spool
+//! file is deleted on the strength of a row) and writers queue. Within a process they queue for the
+//! one writing connection, which is fair; between processes they wait for each other's short
+//! transactions (`BEGIN IMMEDIATE` and a busy timeout). Readers have connections of their own,
+//! never wait for writers and cannot write.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::broadcast;
+
+use super::{CHANGES_KEPT, Change, Db, Error, Result};
+
+static SQLITE_SCHEMA: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// How long one process waits for another's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Reading connections: a page's requests at once; more only fight for the same file.
+const READERS: u32 = 4;
+
+/// Something an engine has one of: its pools, its transaction, its executor.
+#[derive(Debug, Clone)]
+pub(super) enum On<S> {
+    Sqlite(S),
+}
+
+/// Connections, those that write apart from those that read.
+#[derive(Debug, Clone)]
+pub(super) struct Pools {
+    write: On<SqlitePool>,
+    read: On<SqlitePool>,
+}
+
+impl Pools {
+    /// For queries outside a transaction.
+    pub(super) fn executor(&self) -> On<&SqlitePool> {
+        match &self.read {
+            On::Sqlite(pool) => On::Sqlite(pool),
+        }
+    }
+}
+
+/// A transaction that may write, and what to tell the listeners once it is committed. Dropped
+/// without [`Tx::commit`], it never was.
+#[derive(Debug)]
+pub(super) struct Tx {
+    inner: On<Transaction<'static, Sqlite>>,
+    step: &'static str,
+    notes: Vec<Change>,
+    changes: broadcast::Sender<Change>,
+}
+
+impl Tx {
+    pub(super) fn executor(&mut self) -> On<&mut SqliteConnection> {
+        match &mut self.inner {
+            On::Sqlite(tx) => On::Sqlite(&mut **tx),
+        }
+    }
+
+    /// Has `change` sent after the commit, once.
+    pub(super) fn note(&mut self, change: Change) {
+        if !self.notes.contains(&change) {
+            self.notes.push(change);
+        }
+    }
+
+    pub(super) async fn commit(self) -> Result<()> {
+        let Self { inner, step, notes, changes } = self;
+        match inner {
+            On::Sqlite(tx) => tx.commit().await,
+        }
+        .map_err(|source| Error::Query { step, source })?;
+        for change in notes {
+            // No listener is not an error.
+            let _ = changes.send(change);
+        }
+        Ok(())
+    }
+}
+
+/// Runs `$query` (which ends in its binds) by `$method` on whichever engine `$on` stands on.
+macro_rules! on_each {
+    ($on:expr, $step:expr, $query:expr, $method:ident $(, $bind:expr)*) => {
+        match $on.executor() {
+            $crate::db::engine::On::Sqlite(executor) => {
+                $query$(.bind($bind))*.$method(executor).await
+            }
+        }
+        .map_err(|source| $crate::db::Error::query($step, source))
+    };
+}
+
+/// All rows of a query: `all!(pools or tx, "step", "SQL", binds…)`.
+macro_rules! all {
+    ($on:expr, $step:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        on_each!($on, $step, sqlx::query_as::<_, _>($sql), fetch_all $(, $bind)*)
+    };
+}
+
+/// The first row of a query, if there is one.
+macro_rules! one {
+    ($on:expr, $step:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        on_each!($on, $step, sqlx::query_as::<_, _>($sql), fetch_optional $(, $bind)*)
+    };
+}
+
+/// Runs a statement and tells how many rows it touched.
+macro_rules! run {
+    ($on:expr, $step:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        on_each!($on, $step, sqlx::query($sql), execute $(, $bind)*)
+            .map(|done| done.rows_affected())
+    };
+}
+
+impl Db {
+    /// Opens the database at `url`, makes it where there is none, and brings its schema up to date.
+    ///
+    /// `sqlite:/path/to/file.db` (what follows `sqlite:` is a path, taken literally) makes the file
+    /// and the folders above it. Several processes may open the same file at once.
+    ///
+    /// # Errors
+    /// [`Error::Open`] where the address or the file is unusable, [`Error::Migrate`] where the
+    /// schema cannot be brought up to date (it was made by a newer version, for one).
+    pub async fn open(url: &str) -> Result<Self> {
+        let failed = |source| Error::Open { url: url.to_owned(), source };
+        let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) else {
+            let what = "an address of the form sqlite:/path/to/file.db is wanted";
+            return Err(failed(sqlx::Error::Configuration(what.into())));
+        };
+        let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+        if let Some(folder) = path.parent() {
+            tokio::fs::create_dir_all(folder).await.map_err(|e| failed(e.into()))?;
+        }
+        let pools = open_sqlite(path).await.map_err(failed)?;
+        let db = Self { pools, changes: broadcast::Sender::new(CHANGES_KEPT) };
+        db.migrate(url).await?;
+        Ok(db)
+    }
+
+    /// Closes the connections. Clones of the handle are of no use afterwards.
+    pub async fn close(&self) {
+        for On::Sqlite(pool) in [&self.pools.read, &self.pools.write] {
+            pool.close().await;
+        }
+    }
+
+    /// A transaction that may write; `step` names it in errors ("end the recording").
+    pub(super) async fn begin(&self, step: &'static str) -> Result<Tx> {
+        let inner = match &self.pools.write {
+            On::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(On::Sqlite),
+        }
+        .map_err(|source| Error::Query { step, source })?;
+        Ok(Tx { inner, step, notes: Vec::new(), changes: self.changes.clone() })
+    }
+
+    /// All in one transaction: the migrator takes no lock of its own on SQLite, and two processes
+    /// may open a new file together.
+    async fn migrate(&self, url: &str) -> Result<()> {
+        let mut tx = self.begin("begin the migration").await?;
+        let On::Sqlite(connection) = tx.executor();
+        SQLITE_SCHEMA
+            .run_direct(None, connection, false)
+            .await
+            .map_err(|source: MigrateError| Error::Migrate { url: url.to_owned(), source })?;
+        tx.commit().await
+    }
+}
+
+async fn open_sqlite(path: &Path) -> std::result::Result<Pools, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true);
+    let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let read = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"));
+    Ok(Pools { write: On::Sqlite(write), read: On::Sqlite(read) })
+}

@@ -1,0 +1,417 @@
+//! Transcripts: versions of a recording's words, grown window by window.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::code::{Code, int, number, parse_opt, span, ticks};
+use super::engine::Tx;
+use super::{Change, Db, Error, Result, jobs};
+use crate::id::{RecordingId, TranscriptId};
+use crate::job::Lease;
+use crate::time::{Span, Ticks, WallMicros};
+use crate::transcript::{MadeBy, Segment, State, Transcript, Word};
+
+const NOT_FOUND: Error = Error::NotFound { what: "transcript" };
+
+impl Db {
+    /// Begins or resumes the version of a recording's words that the job works on.
+    ///
+    /// `live`: version 0, as far as it is (what made its first words is what it says it was made
+    /// by); shown to people at once where no version is. Else the version from 1 on that is running
+    /// and was made by the same, or the next one: a running one made by something else is given up.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`]; [`Error::Conflict`] where the job is another recording's.
+    pub async fn begin_transcript(
+        &self,
+        lease: &Lease,
+        recording: RecordingId,
+        live: bool,
+        made_by: &MadeBy,
+        now: WallMicros,
+    ) -> Result<Transcript> {
+        let mut tx = self.begin("begin the transcript").await?;
+        let job = jobs::fence(&mut tx, lease, now).await?;
+        if job.recording_id != recording {
+            return Err(Error::conflict("the job is another recording's"));
+        }
+        let known = versions(&mut tx, recording).await?;
+        let transcript = if live {
+            let promote = !known.iter().any(|version| version.promoted);
+            match known.into_iter().find(|version| version.version == 0) {
+                Some(version) => reopen(&mut tx, version.id, promote).await?,
+                None => insert(&mut tx, recording, 0, promote, made_by, now).await?,
+            }
+        } else {
+            next_version(&mut tx, recording, known, made_by, now).await?
+        };
+        tx.note(Change::Recording(recording));
+        tx.commit().await?;
+        Ok(transcript)
+    }
+
+    /// Adds the words of one more window: all audio before `covered` has then been worked through,
+    /// of `total` there is. One transaction, so that whoever takes the job over goes on from here.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`]; [`Error::NotFound`] where the job's recording has no such transcript;
+    /// [`Error::Conflict`] where it is not running, `covered` goes back, or the segments do not
+    /// continue those that are there.
+    pub async fn commit_window(
+        &self,
+        lease: &Lease,
+        transcript: TranscriptId,
+        covered: Ticks,
+        segments: &[Segment],
+        total: Ticks,
+        now: WallMicros,
+    ) -> Result<()> {
+        let step = "keep the window's words";
+        let mut tx = self.begin(step).await?;
+        let current = fenced(&mut tx, lease, transcript, now).await?;
+        if current.state != State::Running {
+            return Err(Error::conflict("the transcript is finished"));
+        }
+        if covered < current.covered {
+            let what = format!("{} is covered already, not {covered} only", current.covered);
+            return Err(Error::conflict(what));
+        }
+        let sql = "SELECT COUNT(*) FROM segments WHERE transcript_id = $1";
+        let count: Option<(i64,)> = one!(tx, step, sql, transcript.0)?;
+        let mut next = count.map_or(0, |(count,)| count);
+        for segment in segments {
+            if i64::from(segment.ordinal) != next {
+                let what = format!("segment {next} was to follow, not {}", segment.ordinal);
+                return Err(Error::conflict(what));
+            }
+            insert_segment(&mut tx, transcript, segment).await?;
+            next += 1;
+        }
+        run!(
+            tx,
+            step,
+            "UPDATE transcripts SET covered_ticks = $2 WHERE id = $1",
+            transcript.0,
+            int(covered.0),
+        )?;
+        jobs::progress(&mut tx, lease.job_id, covered, total).await?;
+        tx.note(Change::Recording(current.recording_id));
+        tx.commit().await
+    }
+
+    /// Finishes a transcript: it never changes again. From version 1 on it becomes the one that
+    /// people are shown. One that is finished already stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`]; [`Error::NotFound`] where the job's recording has no such transcript;
+    /// [`Error::Conflict`] where it was given up.
+    pub async fn complete_transcript(
+        &self,
+        lease: &Lease,
+        transcript: TranscriptId,
+        now: WallMicros,
+    ) -> Result<()> {
+        let step = "finish the transcript";
+        let mut tx = self.begin(step).await?;
+        let current = fenced(&mut tx, lease, transcript, now).await?;
+        match current.state {
+            State::Complete => return Ok(()),
+            State::Failed => return Err(Error::conflict("the transcript was given up")),
+            State::Running => {}
+        }
+        let promoted = current.promoted || current.version >= 1;
+        if promoted {
+            run!(
+                tx,
+                step,
+                "UPDATE transcripts SET promoted = FALSE WHERE recording_id = $1",
+                current.recording_id.0,
+            )?;
+        }
+        run!(
+            tx,
+            step,
+            "UPDATE transcripts SET state = 'complete', promoted = $2, completed_at = $3
+             WHERE id = $1",
+            transcript.0,
+            promoted,
+            now.0,
+        )?;
+        tx.note(Change::Recording(current.recording_id));
+        tx.commit().await
+    }
+
+    /// All versions of a recording's words, the oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Query`].
+    pub async fn transcripts(&self, recording: RecordingId) -> Result<Vec<Transcript>> {
+        let rows: Vec<Row> = all!(self.pools, "list the transcripts", VERSIONS, recording.0)?;
+        rows.into_iter().map(Transcript::try_from).collect()
+    }
+
+    /// One version of a recording's words; `None`: the one that people are shown.
+    ///
+    /// # Errors
+    /// [`Error::Query`].
+    pub async fn transcript_version(
+        &self,
+        recording: RecordingId,
+        version: Option<u32>,
+    ) -> Result<Option<Transcript>> {
+        let row: Option<Row> = one!(
+            self.pools,
+            "read the transcript",
+            "SELECT * FROM transcripts
+             WHERE recording_id = $1
+               AND (version = $2 OR ($2 IS NULL AND promoted = TRUE))",
+            recording.0,
+            version.map(i64::from),
+        )?;
+        row.map(Transcript::try_from).transpose()
+    }
+
+    /// The segments of a transcript from `from_ordinal` on, suppressed ones included, in order.
+    ///
+    /// # Errors
+    /// [`Error::Query`].
+    pub async fn segments(
+        &self,
+        transcript: TranscriptId,
+        from_ordinal: u32,
+    ) -> Result<Vec<Segment>> {
+        let rows: Vec<SegmentRow> = all!(
+            self.pools,
+            "read the segments",
+            "SELECT * FROM segments WHERE transcript_id = $1 AND ordinal >= $2 ORDER BY ordinal",
+            transcript.0,
+            i64::from(from_ordinal),
+        )?;
+        rows.into_iter().map(Segment::try_from).collect()
+    }
+}
+
+const VERSIONS: &str = "SELECT * FROM transcripts WHERE recording_id = $1 ORDER BY version";
+
+async fn versions(tx: &mut Tx, recording: RecordingId) -> Result<Vec<Transcript>> {
+    let rows: Vec<Row> = all!(tx, "list the transcripts", VERSIONS, recording.0)?;
+    rows.into_iter().map(Transcript::try_from).collect()
+}
+
+/// The transcript, where the lease holds and it is of the job's recording.
+async fn fenced(
+    tx: &mut Tx,
+    lease: &Lease,
+    transcript: TranscriptId,
+    now: WallMicros,
+) -> Result<Transcript> {
+    let job = jobs::fence(tx, lease, now).await?;
+    let row: Option<Row> = one!(
+        tx,
+        "read the transcript",
+        "SELECT * FROM transcripts WHERE id = $1 AND recording_id = $2",
+        transcript.0,
+        job.recording_id.0,
+    )?;
+    row.ok_or(NOT_FOUND)?.try_into()
+}
+
+async fn next_version(
+    tx: &mut Tx,
+    recording: RecordingId,
+    known: Vec<Transcript>,
+    made_by: &MadeBy,
+    now: WallMicros,
+) -> Result<Transcript> {
+    let next = known.last().map_or(1, |last| last.version.saturating_add(1));
+    let running = known.into_iter().find(|v| v.version >= 1 && v.state == State::Running);
+    if let Some(running) = running {
+        if running.made_by == *made_by {
+            return Ok(running);
+        }
+        run!(
+            tx,
+            "give the older transcript up",
+            "UPDATE transcripts SET state = 'failed' WHERE id = $1",
+            running.id.0,
+        )?;
+    }
+    insert(tx, recording, next, false, made_by, now).await
+}
+
+async fn insert(
+    tx: &mut Tx,
+    recording: RecordingId,
+    version: u32,
+    promoted: bool,
+    made_by: &MadeBy,
+    now: WallMicros,
+) -> Result<Transcript> {
+    let row: Option<Row> = one!(
+        tx,
+        "begin the transcript",
+        "INSERT INTO transcripts (id, recording_id, version, state, promoted, engine, weights,
+                                  weights_sha256, parameters, created_at)
+         VALUES ($1, $2, $3, 'running', $4, $5, $6, $7, $8, $9)
+         RETURNING *",
+        TranscriptId::new().0,
+        recording.0,
+        i64::from(version),
+        promoted,
+        &made_by.engine,
+        &made_by.weights,
+        &made_by.weights_sha256,
+        made_by.parameters.to_string(),
+        now.0,
+    )?;
+    row.ok_or(NOT_FOUND)?.try_into()
+}
+
+/// Live captions go on for as long as their job may be claimed.
+async fn reopen(tx: &mut Tx, id: TranscriptId, promote: bool) -> Result<Transcript> {
+    let row: Option<Row> = one!(
+        tx,
+        "resume the live captions",
+        "UPDATE transcripts
+         SET state = 'running', completed_at = NULL,
+             promoted = CASE WHEN $2 = TRUE THEN TRUE ELSE promoted END
+         WHERE id = $1
+         RETURNING *",
+        id.0,
+        promote,
+    )?;
+    row.ok_or(NOT_FOUND)?.try_into()
+}
+
+/// Closes the live captions of a recording that ends.
+pub(super) async fn complete_live(
+    tx: &mut Tx,
+    recording: RecordingId,
+    now: WallMicros,
+) -> Result<()> {
+    run!(
+        tx,
+        "close the live captions",
+        "UPDATE transcripts SET state = 'complete', completed_at = $2
+         WHERE recording_id = $1 AND version = 0 AND state = 'running'",
+        recording.0,
+        now.0,
+    )?;
+    Ok(())
+}
+
+async fn insert_segment(tx: &mut Tx, transcript: TranscriptId, segment: &Segment) -> Result<()> {
+    run!(
+        tx,
+        "keep the segment",
+        "INSERT INTO segments (transcript_id, ordinal, start_ticks, end_ticks, text, speaker,
+                               confidence, suppressed, words)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        transcript.0,
+        i64::from(segment.ordinal),
+        int(segment.span.start.0),
+        int(segment.span.end.0),
+        &segment.text,
+        segment.speaker.as_deref(),
+        f64::from(segment.confidence),
+        segment.suppressed.map(Code::code),
+        write_words(&segment.words)?,
+    )?;
+    Ok(())
+}
+
+/// A word in a segment's JSON column: `[start, end, "text", confidence]`.
+#[derive(Serialize, Deserialize)]
+struct StoredWord<'a>(u64, u64, Cow<'a, str>, f32);
+
+fn write_words(words: &[Word]) -> Result<String> {
+    let stored: Vec<_> = words
+        .iter()
+        .map(|w| StoredWord(w.span.start.0, w.span.end.0, Cow::Borrowed(&w.text), w.confidence))
+        .collect();
+    serde_json::to_string(&stored).map_err(|e| Error::Corrupt { what: format!("words: {e}") })
+}
+
+fn read_words(json: &str) -> Result<Vec<Word>> {
+    let stored: Vec<StoredWord<'_>> = serde_json::from_str(json)
+        .map_err(|e| Error::Corrupt { what: format!("words of a segment: {e}") })?;
+    let word = |StoredWord(start, end, text, confidence)| Word {
+        span: Span { start: Ticks(start), end: Ticks(end) },
+        text: Cow::into_owned(text),
+        confidence,
+    };
+    Ok(stored.into_iter().map(word).collect())
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    recording_id: Uuid,
+    version: i64,
+    state: String,
+    promoted: bool,
+    engine: String,
+    weights: String,
+    weights_sha256: String,
+    parameters: String,
+    covered_ticks: i64,
+    created_at: i64,
+    completed_at: Option<i64>,
+}
+
+impl TryFrom<Row> for Transcript {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let parameters = serde_json::from_str(&row.parameters)
+            .map_err(|e| Error::Corrupt { what: format!("parameters of a transcript: {e}") })?;
+        Ok(Self {
+            id: TranscriptId(row.id),
+            recording_id: RecordingId(row.recording_id),
+            version: number("version", row.version)?,
+            state: State::parse(&row.state)?,
+            promoted: row.promoted,
+            made_by: MadeBy {
+                engine: row.engine,
+                weights: row.weights,
+                weights_sha256: row.weights_sha256,
+                parameters,
+            },
+            covered: ticks(row.covered_ticks)?,
+            created_at: WallMicros(row.created_at),
+            completed_at: row.completed_at.map(WallMicros),
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct SegmentRow {
+    ordinal: i64,
+    start_ticks: i64,
+    end_ticks: i64,
+    text: String,
+    speaker: Option<String>,
+    confidence: f64,
+    suppressed: Option<String>,
+    words: String,
+}
+
+impl TryFrom<SegmentRow> for Segment {
+    type Error = Error;
+
+    fn try_from(row: SegmentRow) -> Result<Self> {
+        Ok(Self {
+            ordinal: number("ordinal", row.ordinal)?,
+            span: span(row.start_ticks, row.end_ticks)?,
+            text: row.text,
+            speaker: row.speaker,
+            // Written from an f32, so nothing is lost on the way back.
+            confidence: row.confidence as f32,
+            suppressed: parse_opt(row.suppressed.as_deref())?,
+            words: read_words(&row.words)?,
+        })
+    }
+}
