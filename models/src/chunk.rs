@@ -41,6 +41,37 @@ pub struct Gap {
     pub cause: GapCause,
 }
 
+impl Gap {
+    /// Whether this is the rest of a gap of which `earlier` is the beginning: same cause, and no
+    /// media time between them. Pauses, which have no length, never are.
+    #[must_use]
+    pub fn continues(&self, earlier: &Self) -> bool {
+        self.cause == earlier.cause
+            && self.start == earlier.start + earlier.duration
+            && self.duration > Ticks::ZERO
+            && earlier.duration > Ticks::ZERO
+    }
+
+    /// Takes in `rest`, which [continues](Self::continues) this gap.
+    pub fn extend(&mut self, rest: &Self) {
+        self.duration += rest.duration;
+        self.wall_us = self.wall_us.saturating_add(rest.wall_us);
+    }
+
+    /// Gaps in order, those that were noted chunk by chunk made whole again.
+    #[must_use]
+    pub fn joined(gaps: Vec<Self>) -> Vec<Self> {
+        let mut joined: Vec<Self> = Vec::with_capacity(gaps.len());
+        for gap in gaps {
+            match joined.last_mut() {
+                Some(last) if gap.continues(last) => last.extend(&gap),
+                _ => joined.push(gap),
+            }
+        }
+        joined
+    }
+}
+
 /// Why no audio was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -64,4 +95,30 @@ pub struct Anchor {
     pub media: Ticks,
     /// When.
     pub wall: WallMicros,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_told_chunk_by_chunk_is_one_gap() {
+        let gap = |start, duration, wall_us, cause| Gap {
+            start: Ticks(start),
+            duration: Ticks(duration),
+            wall_us,
+            cause,
+        };
+        let told = vec![
+            gap(0, 960, 20_000, GapCause::Loss),
+            gap(960, 960, 20_000, GapCause::Loss),
+            gap(1920, 960, 20_000, GapCause::Down),
+            gap(4800, 0, 7, GapCause::Paused),
+            gap(4800, 0, 8, GapCause::Paused),
+            gap(9600, 960, 20_000, GapCause::Down),
+        ];
+        let mut whole = told.clone();
+        whole.splice(0..2, [gap(0, 1920, 40_000, GapCause::Loss)]);
+        assert_eq!(Gap::joined(told), whole);
+    }
 }

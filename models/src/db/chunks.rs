@@ -108,7 +108,7 @@ impl Db {
         row.map(Chunk::try_from).transpose()
     }
 
-    /// All gaps of a recording in order.
+    /// All gaps of a recording in order. One that was noted chunk by chunk is one gap again.
     ///
     /// # Errors
     /// [`Error::Query`].
@@ -120,7 +120,7 @@ impl Db {
              ORDER BY start_ticks, duration_ticks, wall_us",
             recording.0,
         )?;
-        rows.into_iter().map(Gap::try_from).collect()
+        rows.into_iter().map(Gap::try_from).collect::<Result<_>>().map(Gap::joined)
     }
 
     /// Notes gaps that fall into no chunk to come, such as a pause at the very end. Those known
