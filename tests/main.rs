@@ -1,1 +1,17 @@
-fn main() {}
+//! The whole program against real peers: ffmpeg, Janus, Chromium and plain sockets.
+//!
+//! Each test starts `roomtape` as a user would, in a folder of its own and on free ports, and looks
+//! at it from outside: over HTTP, through the files it offers, in a browser.
+
+#![expect(missing_docs, reason = "tests")]
+
+mod browser;
+mod cli;
+mod crash;
+mod demo;
+mod icecast;
+mod import;
+mod janus;
+mod rtp;
+mod support;
+mod together;
