@@ -1,0 +1,109 @@
+//! Names of objects: the one place that knows where in a store something lies and how it is served.
+
+use std::fmt;
+
+use models::RecordingId;
+
+/// The name of one object. An enum and not text, so that no request can name anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A recording's CMAF header (`ftyp` and `moov`).
+    Init(RecordingId),
+    /// One of its chunks.
+    Chunk(RecordingId, u32),
+}
+
+impl Key {
+    /// Where it lies: `recordings/<id>/init.mp4`, `recordings/<id>/chunks/00000000.m4s`. Paths of
+    /// chunks sort by sequence up to 10^8 chunks (twelve years).
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Init(recording) => format!("recordings/{recording}/init.mp4"),
+            Self::Chunk(recording, seq) => format!("recordings/{recording}/chunks/{seq:08}.m4s"),
+        }
+    }
+
+    /// The prefix that all objects of a recording share, for [`crate::Store::list`].
+    #[must_use]
+    pub fn prefix(recording: RecordingId) -> String {
+        format!("recordings/{recording}/")
+    }
+
+    /// The key whose [`Self::path`] this is.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        let (id, rest) = path.strip_prefix("recordings/")?.split_once('/')?;
+        let recording = id.parse().ok()?;
+        let key = match rest {
+            "init.mp4" => Self::Init(recording),
+            _ => {
+                let seq = rest.strip_prefix("chunks/")?.strip_suffix(".m4s")?;
+                Self::Chunk(recording, seq.parse().ok()?)
+            }
+        };
+        // Other spellings of the same key are not its path.
+        (key.path() == path).then_some(key)
+    }
+
+    /// Its media type (RFC 6381 parameters left out: they would only repeat the sample entry).
+    #[must_use]
+    pub const fn content_type(&self) -> &'static str {
+        match self {
+            Self::Init(_) | Self::Chunk(..) => "audio/mp4",
+        }
+    }
+
+    /// Its `Cache-Control`: objects never change (RFC 8246). Whether shared caches may keep them
+    /// depends on the audience, which this crate does not know.
+    #[must_use]
+    pub const fn cache_control(&self) -> &'static str {
+        match self {
+            Self::Init(_) | Self::Chunk(..) => "max-age=31536000, immutable",
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_stable_and_read_back() {
+        let id: RecordingId = "0190163d-8694-739b-aea5-966c26f8ad91".parse().unwrap();
+        let chunk = Key::Chunk(id, 12);
+        assert_eq!(
+            chunk.path(),
+            "recordings/0190163d-8694-739b-aea5-966c26f8ad91/chunks/00000012.m4s"
+        );
+        assert_eq!(
+            Key::Init(id).path(),
+            "recordings/0190163d-8694-739b-aea5-966c26f8ad91/init.mp4"
+        );
+        for key in [Key::Init(id), chunk, Key::Chunk(id, u32::MAX)] {
+            assert_eq!(Key::parse(&key.path()), Some(key));
+            assert!(key.path().starts_with(&Key::prefix(id)));
+        }
+    }
+
+    #[test]
+    fn nothing_but_a_key_parses() {
+        let id = RecordingId::new();
+        for path in [
+            String::new(),
+            "recordings/../init.mp4".into(),
+            format!("recordings/{id}/chunks/12.m4s"),
+            format!("recordings/{id}/chunks/+0000012.m4s"),
+            format!("recordings/{id}/chunks/../init.mp4"),
+            format!("recordings/{id}/init.mp4/"),
+        ] {
+            assert_eq!(Key::parse(&path), None, "{path}");
+        }
+    }
+}
