@@ -42,8 +42,9 @@ walls: ## stages do not reach past their neighbours
 fuzz: packages-build ## each fuzz target for FUZZ_SECONDS
 	fuzz/run $(FUZZ_SECONDS)
 
-bench: packages-build ## speed, as ratios to a peer where one is installed
-	tests/bench/run
+bench: packages-test ## what a room costs; speed against whisper.cpp (WHISPER_CLI=…/whisper-cli)
+	cargo bench --profile dev --bench rooms
+	cargo bench --profile dev --bench transcribe
 
 build: packages-build ## the optimised binary
 	cargo build --release
