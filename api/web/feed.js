@@ -1,0 +1,94 @@
+// What the server says of one recording, and its words, kept up to date while either may change.
+import { Watched, json, poll } from "./api.js";
+import { isOpen } from "./words-for.js";
+
+const LIVE_MS = 2_000;
+const WORKING_MS = 3_000;
+
+/**
+ * Events: `recording` (it has changed), `words` with `detail: {reset, segments, transcript}`,
+ * `trouble` (with `detail`: a text, or `null` once it is over).
+ */
+export class Feed extends EventTarget {
+  recording = null;
+  /** The transcript last seen, without its segments. */
+  transcript = null;
+  #base;
+  #recordings = new Watched();
+  #transcripts = new Watched();
+  #count = 0;
+  #poll = null;
+  #failures = 0;
+
+  constructor(id) {
+    super();
+    this.#base = `/api/recordings/${encodeURIComponent(id)}`;
+  }
+
+  /** Asks for the recording once; throws the server's [`Problem`]. */
+  async open() {
+    this.recording = await json(this.#base);
+    return this.recording;
+  }
+
+  /** Keeps asking. */
+  start() {
+    this.#poll = poll(() => this.#step());
+  }
+
+  /** Asks now. */
+  nudge() {
+    this.#poll?.nudge();
+  }
+
+  async #step() {
+    try {
+      const recording = await this.#recordings.get(this.#base);
+      if (recording) {
+        this.recording = recording;
+        this.#tell("recording");
+      }
+      if (this.recording.transcript) await this.#readWords();
+      if (this.#failures >= 2) this.#tell("trouble", null);
+      this.#failures = 0;
+      return this.#wait();
+    } catch {
+      this.#failures += 1;
+      if (this.#failures === 2) this.#tell("trouble", "The server cannot be reached. Trying again…");
+      return Math.min(15_000, LIVE_MS * this.#failures);
+    }
+  }
+
+  #wait() {
+    const { recording, transcript } = this;
+    if (isOpen(recording)) return LIVE_MS;
+    const working = ["ready", "running"].includes(recording.transcribing?.state);
+    return working || transcript?.state === "running" ? WORKING_MS : null;
+  }
+
+  // Segments are only ever added to a version; another version begins anew.
+  async #readWords() {
+    const answer = await this.#transcripts.get(`${this.#base}/transcript.json?from=${this.#count}`).catch(none);
+    if (!answer) return;
+    const another = this.transcript === null || answer.version !== this.transcript.version;
+    if (another && this.#count > 0) {
+      this.#count = 0;
+      this.transcript = null;
+      await this.#readWords();
+      return;
+    }
+    const { segments, ...transcript } = answer;
+    this.transcript = transcript;
+    this.#count += segments.length;
+    this.#tell("words", { reset: another, segments, transcript });
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+function none(problem) {
+  if (problem.status === 404) return null;
+  throw problem;
+}
