@@ -19,8 +19,10 @@ mod code;
 mod engine;
 mod chunks;
 mod jobs;
-pub mod recordings;
+mod leases;
+mod recordings;
 mod rooms;
+mod segments;
 mod speakers;
 mod transcripts;
 
@@ -145,7 +147,7 @@ impl Db {
     /// # Errors
     /// [`Error::Query`] where it gives none.
     pub async fn ping(&self) -> Result<()> {
-        let alive: Option<(i64,)> = one!(self.pools, "answer", "SELECT 1")?;
+        let alive: Option<(i64,)> = one!(self.pools, "answer", "SELECT CAST(1 AS BIGINT)")?;
         alive.map(drop).ok_or(Error::NotFound { what: "answer" })
     }
 }

@@ -64,10 +64,10 @@ impl Db {
         if room_within(&mut tx, new.room_id).await?.policy == RecordingPolicy::Never {
             return Err(Error::conflict("this room must not be recorded"));
         }
-        let open: Option<(i64,)> = one!(
+        let open: Option<(Uuid,)> = one!(
             tx,
             step,
-            "SELECT 1 FROM recordings WHERE room_id = $1 AND state IN ('live', 'paused')",
+            "SELECT id FROM recordings WHERE room_id = $1 AND state IN ('live', 'paused')",
             new.room_id.0,
         )?;
         if open.is_some() && new.state != State::Importing {

@@ -11,7 +11,7 @@ impl Db {
     /// Notes a speaker with all their turns, in place of what was known under the same label.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where there is no such recording.
+    /// [`Error::NotFound`](super::Error::NotFound) where there is no such recording.
     pub async fn put_speaker(&self, recording: RecordingId, speaker: &Speaker) -> Result<()> {
         let step = "note the speaker";
         let mut tx = self.begin(step).await?;
@@ -54,7 +54,7 @@ impl Db {
     /// All speakers of a recording by label, each with their turns in order.
     ///
     /// # Errors
-    /// [`Error::Query`].
+    /// [`Error::Query`](super::Error::Query).
     pub async fn speakers(&self, recording: RecordingId) -> Result<Vec<Speaker>> {
         let rows: Vec<Row> = all!(
             self.pools,

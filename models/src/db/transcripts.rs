@@ -1,18 +1,15 @@
 //! Transcripts: versions of a recording's words, grown window by window.
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::code::{Code, int, number, parse_opt, span, ticks};
+use super::code::{Code, int, number, ticks};
 use super::engine::Tx;
-use super::{Change, Db, Error, Result, jobs};
+use super::{Change, Db, Error, Result, leases, segments};
 use crate::id::{RecordingId, TranscriptId};
 use crate::job::Lease;
-use crate::time::{Span, Ticks, WallMicros};
-use crate::transcript::{MadeBy, Segment, State, Transcript, Word};
+use crate::time::{Ticks, WallMicros};
+use crate::transcript::{MadeBy, Segment, State, Transcript};
 
 const NOT_FOUND: Error = Error::NotFound { what: "transcript" };
 
@@ -34,7 +31,7 @@ impl Db {
         now: WallMicros,
     ) -> Result<Transcript> {
         let mut tx = self.begin("begin the transcript").await?;
-        let job = jobs::fence(&mut tx, lease, now).await?;
+        let job = leases::fence(&mut tx, lease, now).await?;
         if job.recording_id != recording {
             return Err(Error::conflict("the job is another recording's"));
         }
@@ -65,7 +62,7 @@ impl Db {
         lease: &Lease,
         transcript: TranscriptId,
         covered: Ticks,
-        segments: &[Segment],
+        words: &[Segment],
         total: Ticks,
         now: WallMicros,
     ) -> Result<()> {
@@ -81,14 +78,13 @@ impl Db {
         }
         let sql = "SELECT COUNT(*) FROM segments WHERE transcript_id = $1";
         let count: Option<(i64,)> = one!(tx, step, sql, transcript.0)?;
-        let mut next = count.map_or(0, |(count,)| count);
-        for segment in segments {
+        let first = count.map_or(0, |(count,)| count);
+        for (next, segment) in (first..).zip(words) {
             if i64::from(segment.ordinal) != next {
                 let what = format!("segment {next} was to follow, not {}", segment.ordinal);
                 return Err(Error::conflict(what));
             }
-            insert_segment(&mut tx, transcript, segment).await?;
-            next += 1;
+            segments::insert(&mut tx, transcript, segment).await?;
         }
         run!(
             tx,
@@ -97,7 +93,7 @@ impl Db {
             transcript.0,
             int(covered.0),
         )?;
-        jobs::progress(&mut tx, lease.job_id, covered, total).await?;
+        leases::progress(&mut tx, lease.job_id, covered, total).await?;
         tx.note(Change::Recording(current.recording_id));
         tx.commit().await
     }
@@ -173,25 +169,6 @@ impl Db {
         )?;
         row.map(Transcript::try_from).transpose()
     }
-
-    /// The segments of a transcript from `from_ordinal` on, suppressed ones included, in order.
-    ///
-    /// # Errors
-    /// [`Error::Query`].
-    pub async fn segments(
-        &self,
-        transcript: TranscriptId,
-        from_ordinal: u32,
-    ) -> Result<Vec<Segment>> {
-        let rows: Vec<SegmentRow> = all!(
-            self.pools,
-            "read the segments",
-            "SELECT * FROM segments WHERE transcript_id = $1 AND ordinal >= $2 ORDER BY ordinal",
-            transcript.0,
-            i64::from(from_ordinal),
-        )?;
-        rows.into_iter().map(Segment::try_from).collect()
-    }
 }
 
 const VERSIONS: &str = "SELECT * FROM transcripts WHERE recording_id = $1 ORDER BY version";
@@ -208,7 +185,7 @@ async fn fenced(
     transcript: TranscriptId,
     now: WallMicros,
 ) -> Result<Transcript> {
-    let job = jobs::fence(tx, lease, now).await?;
+    let job = leases::fence(tx, lease, now).await?;
     let row: Option<Row> = one!(
         tx,
         "read the transcript",
@@ -303,49 +280,6 @@ pub(super) async fn complete_live(
     Ok(())
 }
 
-async fn insert_segment(tx: &mut Tx, transcript: TranscriptId, segment: &Segment) -> Result<()> {
-    run!(
-        tx,
-        "keep the segment",
-        "INSERT INTO segments (transcript_id, ordinal, start_ticks, end_ticks, text, speaker,
-                               confidence, suppressed, words)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        transcript.0,
-        i64::from(segment.ordinal),
-        int(segment.span.start.0),
-        int(segment.span.end.0),
-        &segment.text,
-        segment.speaker.as_deref(),
-        f64::from(segment.confidence),
-        segment.suppressed.map(Code::code),
-        write_words(&segment.words)?,
-    )?;
-    Ok(())
-}
-
-/// A word in a segment's JSON column: `[start, end, "text", confidence]`.
-#[derive(Serialize, Deserialize)]
-struct StoredWord<'a>(u64, u64, Cow<'a, str>, f32);
-
-fn write_words(words: &[Word]) -> Result<String> {
-    let stored: Vec<_> = words
-        .iter()
-        .map(|w| StoredWord(w.span.start.0, w.span.end.0, Cow::Borrowed(&w.text), w.confidence))
-        .collect();
-    serde_json::to_string(&stored).map_err(|e| Error::Corrupt { what: format!("words: {e}") })
-}
-
-fn read_words(json: &str) -> Result<Vec<Word>> {
-    let stored: Vec<StoredWord<'_>> = serde_json::from_str(json)
-        .map_err(|e| Error::Corrupt { what: format!("words of a segment: {e}") })?;
-    let word = |StoredWord(start, end, text, confidence)| Word {
-        span: Span { start: Ticks(start), end: Ticks(end) },
-        text: Cow::into_owned(text),
-        confidence,
-    };
-    Ok(stored.into_iter().map(word).collect())
-}
-
 #[derive(FromRow)]
 struct Row {
     id: Uuid,
@@ -383,35 +317,6 @@ impl TryFrom<Row> for Transcript {
             covered: ticks(row.covered_ticks)?,
             created_at: WallMicros(row.created_at),
             completed_at: row.completed_at.map(WallMicros),
-        })
-    }
-}
-
-#[derive(FromRow)]
-struct SegmentRow {
-    ordinal: i64,
-    start_ticks: i64,
-    end_ticks: i64,
-    text: String,
-    speaker: Option<String>,
-    confidence: f64,
-    suppressed: Option<String>,
-    words: String,
-}
-
-impl TryFrom<SegmentRow> for Segment {
-    type Error = Error;
-
-    fn try_from(row: SegmentRow) -> Result<Self> {
-        Ok(Self {
-            ordinal: number("ordinal", row.ordinal)?,
-            span: span(row.start_ticks, row.end_ticks)?,
-            text: row.text,
-            speaker: row.speaker,
-            // Written from an f32, so nothing is lost on the way back.
-            confidence: row.confidence as f32,
-            suppressed: parse_opt(row.suppressed.as_deref())?,
-            words: read_words(&row.words)?,
         })
     }
 }
