@@ -32,7 +32,7 @@ export function downloadList(recording, transcript) {
     files.push(["VTT", "transcript.vtt", "captions for the web"]);
     files.push(["SRT", "transcript.srt", "captions for video editors"]);
     files.push(["TXT", "transcript.txt", "plain text"]);
-    files.push(["JSON", "transcript.json", "segments and words with times"]);
+    files.push(["JSON", "transcript.json", "words with their times"]);
   }
   return files.map(([name, file, about]) => {
     const link = h("a", { href: `${base}/${file}`, download: `${fileName(recording.title)}.${name.toLowerCase()}` },

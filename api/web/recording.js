@@ -41,6 +41,7 @@ class ReplayPage {
   #gaps = null;
   #detailsKey = null;
   #pending = null;
+  #begun = timeIn(location.hash) !== null;
 
   constructor(id) {
     this.#feed = new Feed(id);
@@ -60,6 +61,7 @@ class ReplayPage {
     this.#render(recording);
     this.#reader.render(recording, null);
     announceTo(recording, this.#playback, this.#transport);
+    this.#bar.setWords(this.#view.words);
     this.#feed.start();
     if (recording.state !== "failed") await this.#playback.open(recording, timeIn(location.hash));
     this.#frame();
@@ -117,6 +119,7 @@ class ReplayPage {
   }
 
   #seek(ms) {
+    this.#begun = true;
     this.#playback.seek(ms);
     this.#follow.resume();
   }
@@ -136,7 +139,7 @@ class ReplayPage {
 
   #render(recording) {
     setText(byId("title"), recording.title);
-    document.title = `${recording.title} · Roomtape`;
+    document.title = `${recording.state === "live" ? "● " : ""}${recording.title} · Roomtape`;
     setText(byId("room"), [recording.room.title, recording.room.host && `hosted by ${recording.room.host}`].filter(Boolean).join(" · "));
     const shown = badge(recording);
     byId("badge").hidden = shown === null;
@@ -255,8 +258,9 @@ class ReplayPage {
     if (!this.#playback.exact) return;
     this.#captions.at(ms);
     const element = this.#view.light(ms);
-    const begun = this.#playback.playing || ms > 0;
-    this.#follow.at(begun ? element : null);
+    // Before anybody has begun to listen, the page stays at its top.
+    this.#begun ||= this.#playback.playing;
+    this.#follow.at(this.#begun ? element : null);
   }
 }
 
