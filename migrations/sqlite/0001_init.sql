@@ -157,5 +157,5 @@ CREATE UNIQUE INDEX jobs_one_open_a_kind ON jobs (recording_id, kind)
     WHERE state IN ('ready', 'running');
 CREATE INDEX jobs_to_claim ON jobs (priority DESC, run_after, id)
     WHERE state IN ('ready', 'running');
+CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_by_recording ON jobs (recording_id, id);
-CREATE INDEX jobs_by_state ON jobs (state, id);

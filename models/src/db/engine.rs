@@ -188,3 +188,68 @@ async fn open_sqlite(path: &Path) -> std::result::Result<Pools, sqlx::Error> {
         .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"));
     Ok(Pools { write: On::Sqlite(write), read: On::Sqlite(read) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refusal(url: &str) -> Error {
+        Db::open(url).await.expect_err("there is no database to be had here")
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_no_database_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("notes.txt");
+        std::fs::write(&text, "not a database, but long enough to have a header\n".repeat(20))
+            .unwrap();
+        for url in [
+            "".to_owned(),
+            "sqlite:".to_owned(),
+            "mysql://localhost/roomtape".to_owned(),
+            format!("sqlite:{}", folder.path().display()),
+            format!("sqlite:{}", text.display()),
+            format!("sqlite:{}", text.join("below a file.db").display()),
+        ] {
+            let refused = refusal(&url).await;
+            assert!(
+                matches!(&refused, Error::Open { url: told, .. } if *told == url),
+                "{refused:?}"
+            );
+        }
+        let kept = std::fs::read_to_string(&text).unwrap();
+        assert!(kept.starts_with("not a database"), "what lies there stays as it is");
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("room.db").display());
+        let db = Db::open(&url).await.unwrap();
+        let mut tx = db.begin("pretend to be newer").await.unwrap();
+        run!(
+            tx,
+            "pretend to be newer",
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'from the future', TRUE, x'00', 0)",
+        )
+        .unwrap();
+        tx.commit().await.unwrap();
+        db.close().await;
+        assert!(matches!(refusal(&url).await, Error::Migrate { .. }));
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write_and_writers_sync() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("room.db").display());
+        let db = Db::open(&url).await.unwrap();
+        assert!(run!(db.pools, "write past the queue", "DELETE FROM rooms").is_err());
+        let mut tx = db.begin("look").await.unwrap();
+        let pragma = |rows: Option<(i64,)>| rows.unwrap().0;
+        assert_eq!(pragma(one!(tx, "look", "PRAGMA synchronous").unwrap()), 2);
+        assert_eq!(pragma(one!(tx, "look", "PRAGMA foreign_keys").unwrap()), 1);
+        let mode: Option<(String,)> = one!(tx, "look", "PRAGMA journal_mode").unwrap();
+        assert_eq!(mode.unwrap().0, "wal");
+    }
+}

@@ -11,6 +11,8 @@ use crate::id::JobId;
 use crate::job::{Job, Kind, Lease, MAX_ATTEMPTS, State, backoff_ms};
 use crate::time::{Ticks, WallMicros};
 
+const _: () = assert!(Kind::NAMES.len() == 2, "the claim's query names two kinds");
+
 impl Db {
     /// Takes the most urgent job of these kinds that is ready or whose lease has expired; of
     /// several, the one that has waited longest. It is the worker's for `lease_ms` from now.
@@ -30,6 +32,7 @@ impl Db {
         let step = "claim a job";
         let wanted = |kind: Kind| kinds.contains(&kind).then(|| kind.code());
         let mut tx = self.begin(step).await?;
+        // An engine on which writers do not queue adds FOR UPDATE SKIP LOCKED to the inner SELECT.
         let buried = run!(
             tx,
             step,

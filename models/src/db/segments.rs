@@ -47,11 +47,16 @@ pub(super) async fn insert(tx: &mut Tx, transcript: TranscriptId, segment: &Segm
         int(segment.span.end.0),
         &segment.text,
         segment.speaker.as_deref(),
-        f64::from(segment.confidence),
+        f64::from(probability(segment.confidence)),
         segment.suppressed.map(Code::code),
         write_words(&segment.words)?,
     )?;
     Ok(())
+}
+
+/// What is no number (a mean of nothing) is no confidence: neither JSON nor SQLite can hold it.
+fn probability(value: f32) -> f32 {
+    if value.is_finite() { value } else { 0.0 }
 }
 
 /// A word in a segment's JSON column: `[start, end, "text", confidence]`.
@@ -61,7 +66,10 @@ struct StoredWord<'a>(u64, u64, Cow<'a, str>, f32);
 fn write_words(words: &[Word]) -> Result<String> {
     let stored: Vec<_> = words
         .iter()
-        .map(|w| StoredWord(w.span.start.0, w.span.end.0, Cow::Borrowed(&w.text), w.confidence))
+        .map(|w| {
+            let text = Cow::Borrowed(w.text.as_str());
+            StoredWord(w.span.start.0, w.span.end.0, text, probability(w.confidence))
+        })
         .collect();
     serde_json::to_string(&stored).map_err(|e| Error::Corrupt { what: format!("words: {e}") })
 }

@@ -69,6 +69,7 @@ macro_rules! suite {
             }
             transcripts {
                 words_are_read_as_they_were_written,
+                a_confidence_that_is_no_number_is_none,
                 a_window_is_resumed_where_it_was_committed,
                 a_window_that_does_not_follow_is_refused,
                 the_finished_version_is_shown,

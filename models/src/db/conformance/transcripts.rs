@@ -79,6 +79,19 @@ pub(super) async fn words_are_read_as_they_were_written(place: &Place) {
     assert_eq!((job.done, job.total), (Ticks::from_secs(30), Ticks::from_secs(40)));
 }
 
+pub(super) async fn a_confidence_that_is_no_number_is_none(place: &Place) {
+    let db = place.open().await;
+    let (id, lease) = import(&db).await;
+    let begun = begin(&db, &lease, id).await;
+    let mut unsure = segment(0);
+    unsure.confidence = f32::NAN;
+    unsure.words[1].confidence = f32::INFINITY;
+    commit(&db, &lease, begun.id, 10, &[unsure]).await.unwrap();
+    let kept = db.segments(begun.id, 0).await.unwrap();
+    assert_eq!((kept[0].confidence, kept[0].words[1].confidence), (0.0, 0.0));
+    assert_eq!(kept[0].words[0].confidence, 0.3);
+}
+
 pub(super) async fn a_window_is_resumed_where_it_was_committed(place: &Place) {
     let db = place.open().await;
     let (id, lease) = import(&db).await;
