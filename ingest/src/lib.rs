@@ -28,15 +28,27 @@ pub mod upload;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
+
+use archive::Store;
+use models::{Db, WallMicros};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use record::{Mode, Place, Recorder};
 pub use supervise::{Feed, Refused, Supervisor};
 pub use tap::{Event, Source};
 
+/// How long taps may take to end before the rooms are sealed without them.
+const TAPS_END_WITHIN: Duration = Duration::from_secs(2);
+
 /// How ingest is to run.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Folder of the chunks being written. Must be on a local disk and belong to one process.
+    /// Folder of the chunks being written, on a local disk. Imports of other processes may write
+    /// there at the same time; two servers may not.
     pub spool_dir: PathBuf,
     /// Address on which rooms' RTP ports are bound.
     pub rtp_bind: IpAddr,
@@ -49,4 +61,79 @@ pub struct Config {
 pub struct Bound {
     /// Where Icecast sources connect, where asked for.
     pub icecast: Option<SocketAddr>,
+}
+
+/// Why ingest could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What an earlier run left could not be looked at.
+    #[error("could not see what an earlier run left in the spool")]
+    Recover(#[from] recover::Error),
+    /// The Icecast address cannot be bound.
+    #[error("could not listen for Icecast sources on {address}")]
+    Icecast {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Records rooms until `shutdown`: taps, supervisor, and what an earlier run left.
+///
+/// `bound` is told once everything listens. On shutdown the taps end first; then every room's
+/// fragments are synced, its chunk is sealed and, where the store lets us, uploaded. Recordings stay
+/// open: the next start goes on with them, within their room's grace time.
+///
+/// # Errors
+/// [`Error`]: nothing was started.
+pub async fn run(
+    db: Db,
+    store: Store,
+    config: Config,
+    bound: oneshot::Sender<Bound>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let Config { spool_dir, rtp_bind, icecast_listen } = config;
+    let place = Place { db: db.clone(), store, spool_dir };
+    recover::sweep(&place, WallMicros::now()).await?;
+    let icecast = match icecast_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+
+    let stop_rooms = CancellationToken::new();
+    let supervisor = Supervisor::new(place, stop_rooms.clone());
+    let rooms = tokio::spawn({
+        let supervisor = supervisor.clone();
+        async move { supervisor.run().await }
+    });
+    let taps = TaskTracker::new();
+    let at = icecast.as_ref().map(|(_, at)| *at);
+    if let Some((listener, _)) = icecast {
+        let (db, supervisor) = (db.clone(), supervisor.clone());
+        // tap::icecast::run(listener, db, supervisor, shutdown.clone()) is spawned here.
+        drop((listener, db, supervisor));
+    }
+    taps.spawn(tap::rtp::run(db, supervisor, rtp_bind, shutdown.clone()));
+    taps.close();
+    // Nobody may want to know.
+    let _ = bound.send(Bound { icecast: at });
+
+    shutdown.cancelled().await;
+    if tokio::time::timeout(TAPS_END_WITHIN, taps.wait()).await.is_err() {
+        tracing::warn!("a tap did not end in time");
+    }
+    stop_rooms.cancel();
+    if let Err(error) = rooms.await {
+        tracing::error!(%error, "the rooms did not end as they should");
+    }
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Icecast { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let at = listener.local_addr().map_err(failed)?;
+    Ok((listener, at))
 }

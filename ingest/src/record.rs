@@ -1,11 +1,36 @@
 //! One recording's writer: events in; fragments, chunks, objects and rows out.
+//!
+//! [`cut`] decides what is written, [`spool`] makes it durable and [`upload`] takes sealed chunks
+//! to the store and the database in the background. The recorder holds them together, fills media
+//! time without audio with concealment, and keeps what could not be written yet, so that a full or
+//! failing disk costs time and not audio.
+//!
+//! Nothing here reads a clock or decides when a recording begins, pauses or ends: that is the
+//! supervisor's and the import's.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use archive::store::Store;
-use models::{Db, Recording, WallMicros};
+use archive::{Packet, chunk, cmaf, opus};
+use models::{Chunk, Db, Gap, GapCause, Recording, RecordingId, Ticks, WallMicros, db};
 
+use crate::cut::{Cut, Cutter, FRAGMENT};
+use crate::spool::{self, Held, Left};
 use crate::tap::Event;
+use crate::upload::{self, Progress, Shipper, Uploader};
+
+/// Most media time that is filled for one gap. A longer one keeps its length on the wall clock, but
+/// takes no more media time than this: a clock set wrong must not make days of silence.
+pub const FILL_MAX: Ticks = Ticks::from_secs(3600);
+/// Concealment is made in steps of this much, so that a long gap takes no memory. A multiple of
+/// every Opus frame length.
+const FILL_STEP: Ticks = Ticks::from_millis(1200);
+/// How many sealed chunks an import may be ahead of the store: enough to keep both busy.
+const IMPORT_AHEAD: u32 = 8;
+/// After so many failures in a row (about half a minute) an import gives up.
+const IMPORT_PATIENCE: u32 = 8;
 
 /// Where recordings are kept.
 #[derive(Debug, Clone)]
@@ -28,43 +53,256 @@ pub enum Mode {
     Import,
 }
 
-/// One recording's writer.
-#[derive(Debug)]
-pub struct Recorder {
-    place: Place,
-}
-
 /// Why audio could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The spool.
-    #[error("could not {step}")]
-    Spool {
-        /// What failed.
-        step: &'static str,
-        /// Why.
-        source: std::io::Error,
+    #[error("the spool failed")]
+    Spool(#[from] spool::Error),
+    /// What is in the store and the database could not be read.
+    #[error("could not see what is kept of the recording already")]
+    Rows(#[from] db::Error),
+    /// The last chunk could not be read.
+    #[error("could not read the recording's last chunk")]
+    LastChunk(#[from] chunk::Error),
+    /// Store and database did not take a chunk.
+    #[error("a chunk could not be moved to the store")]
+    Upload(#[source] Arc<upload::Error>),
+    /// The runtime stopped the work.
+    #[error("opening the spool was stopped")]
+    Stopped(#[source] tokio::task::JoinError),
+}
+
+impl Error {
+    /// Whether someone else is writing this recording.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Spool(error) if error.is_locked())
+    }
+}
+
+/// The end of what was taken so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kept {
+    /// The wall clock there.
+    wall: WallMicros,
+    /// The first byte of the last packet: how to conceal what follows it.
+    toc: u8,
+}
+
+/// What is still to be done, in order.
+#[derive(Debug)]
+enum Step {
+    Packet(Packet, WallMicros),
+    /// A gap begins; what fills it follows.
+    Gap {
+        duration: Ticks,
+        wall_us: i64,
+        cause: GapCause,
     },
+    Fill {
+        toc: u8,
+        left: Ticks,
+        wall: WallMicros,
+        /// Long enough to stand in fragments of its own, which need no sync each: they can be made
+        /// again.
+        alone: bool,
+    },
+    Pause {
+        wall_us: i64,
+    },
+    Flush,
+    Seal,
+}
+
+/// One recording's writer.
+#[derive(Debug)]
+pub struct Recorder {
+    mode: Mode,
+    kept: Option<Kept>,
+    cutter: Cutter,
+    written: Ticks,
+    /// Bounded by its callers: nothing is added while the last call's steps are not done.
+    steps: VecDeque<Step>,
+    /// What the last step cut, and whether each fragment is to be synced. A step cuts little: two
+    /// fragments and a seal.
+    cuts: VecDeque<(Cut, bool)>,
+    spool: spool::Writer,
+    uploads: Uploader,
 }
 
 impl Recorder {
-    /// Opens a recording's writer where its spool and its rows left off.
+    /// Opens a recording's writer where its spool and its rows left off. What a crash left in the
+    /// spool is mended, sealed and on its way to the store when this returns.
+    ///
+    /// The recording's origin, channels and source must be known and must not change after that.
+    /// Its start on the wall clock is noted with the first chunk's row.
     ///
     /// # Errors
-    /// Spool, store or database.
+    /// Spool or database, or the store where the last chunk has to be read back.
+    /// [`Error::is_locked`] tells that someone else is writing this recording.
     pub async fn open(place: &Place, recording: &Recording, mode: Mode) -> Result<Self, Error> {
-        let _ = (recording, mode);
-        Ok(Self { place: place.clone() })
+        let id = recording.id;
+        let dir = spool::dir(&place.spool_dir, id);
+        let (held, left) = tokio::task::spawn_blocking(move || {
+            let held = Held::new(dir)?;
+            let left = spool::mend(&held)?;
+            Ok::<_, spool::Error>((held, left))
+        })
+        .await
+        .map_err(Error::Stopped)??;
+        if left.torn_bytes > 0 {
+            let (recording, bytes) = (tracing::field::display(id), left.torn_bytes);
+            tracing::warn!(recording, bytes, "the torn tail of the spool was cut");
+        }
+        let rowed = place.db.last_chunk(id).await?;
+        let last_anchor = place.db.anchors(id).await?.last().copied();
+        let (media, kept) = ends_at(place, id, &left, rowed.as_ref()).await?;
+        let spooled = left.chunks.last().copied();
+        let next = spooled.max(rowed.map(|chunk| chunk.seq)).map_or(0, |seq| seq + 1);
+
+        let spool = spool::Writer::new(held);
+        let (place, dir, recording) = (place.clone(), spool.dir().to_owned(), recording.clone());
+        let shipper = Shipper { place, recording, dir };
+        let first = left.chunks.first().copied().unwrap_or(next);
+        let patience = (mode == Mode::Import).then_some(IMPORT_PATIENCE);
+        let uploads = Uploader::start(shipper, first, next, last_anchor, patience);
+        let (steps, cuts) = (VecDeque::new(), VecDeque::new());
+        let cutter = Cutter::new(next, media);
+        Ok(Self { mode, kept, cutter, written: media, steps, cuts, spool, uploads })
     }
 
     /// Takes events in order of media time. `first` is the wall-clock time of their first sample.
+    /// Loss before the recording's first packet is not part of it.
     ///
     /// # Errors
-    /// The spool could not be written. Nothing is lost: what was not written is kept and written
-    /// with the next call, before anything else.
-    pub async fn write(&mut self, events: &[Event], first: WallMicros) -> Result<(), Error> {
-        let _ = (events, first, &self.place);
-        Ok(())
+    /// The spool failed (or, for an import, the uploads). What was handed over is kept and written
+    /// by [`Recorder::catch_up`], which must succeed before more is handed over.
+    pub async fn write(
+        &mut self,
+        events: impl IntoIterator<Item = Event>,
+        first: WallMicros,
+    ) -> Result<(), Error> {
+        let mut passed = Ticks::ZERO;
+        for event in events {
+            let (duration, wall) = (event.duration(), first.plus(passed));
+            passed += duration;
+            match event {
+                Event::Packet(packet) => self.take(packet, wall),
+                Event::Lost { duration, cause } => self.miss(duration, duration.as_micros(), cause),
+            }
+        }
+        self.catch_up().await
+    }
+
+    /// Fills the time from the end of what was kept until `until`, for which there was no source or
+    /// no us. Nothing, where nothing was kept yet.
+    ///
+    /// # Errors
+    /// See [`Recorder::write`].
+    pub async fn away(&mut self, cause: GapCause, until: WallMicros) -> Result<(), Error> {
+        if let Some(kept) = self.kept {
+            let wall_us = until.micros_since(kept.wall).max(0);
+            self.miss(Ticks::from_micros(wall_us), wall_us, cause);
+            self.kept = Some(Kept { wall: until, ..kept });
+        }
+        self.catch_up().await
+    }
+
+    /// Notes that media time stood still from the end of what was kept until `at`: the recording
+    /// was paused. The note is durable on return.
+    ///
+    /// # Errors
+    /// See [`Recorder::write`].
+    pub async fn resume(&mut self, at: WallMicros) -> Result<(), Error> {
+        if let Some(kept) = self.kept {
+            let wall_us = at.micros_since(kept.wall).max(0);
+            self.steps.push_back(Step::Pause { wall_us });
+            self.kept = Some(Kept { wall: at, ..kept });
+        }
+        self.catch_up().await
+    }
+
+    /// Makes everything taken so far durable.
+    ///
+    /// # Errors
+    /// See [`Recorder::write`].
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.steps.push_back(Step::Flush);
+        self.catch_up().await
+    }
+
+    /// Makes everything taken so far durable, and a complete chunk on its way to the store.
+    ///
+    /// # Errors
+    /// See [`Recorder::write`].
+    pub async fn seal(&mut self) -> Result<(), Error> {
+        self.steps.push_back(Step::Seal);
+        self.catch_up().await
+    }
+
+    /// Does what a failure left undone.
+    ///
+    /// # Errors
+    /// See [`Recorder::write`].
+    pub async fn catch_up(&mut self) -> Result<(), Error> {
+        loop {
+            while let Some((cut, sync)) = self.cuts.front() {
+                let sync = *sync && self.mode == Mode::Live;
+                self.carry_out(cut.clone(), sync).await?;
+                self.cuts.pop_front();
+            }
+            let Some(step) = self.steps.pop_front() else { return Ok(()) };
+            self.advance(step);
+        }
+    }
+
+    /// Whether everything handed over was written (or waits in an open fragment).
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.steps.is_empty() && self.cuts.is_empty()
+    }
+
+    /// Whether packets wait in an open fragment, in memory only.
+    #[must_use]
+    pub fn has_tail(&self) -> bool {
+        self.cutter.has_tail()
+    }
+
+    /// Media time taken so far.
+    #[must_use]
+    pub fn media(&self) -> Ticks {
+        self.cutter.end()
+    }
+
+    /// The wall clock at the end of what was taken; `None` before the first packet.
+    #[must_use]
+    pub fn wall(&self) -> Option<WallMicros> {
+        self.kept.map(|kept| kept.wall)
+    }
+
+    /// Media time up to which everything is written.
+    #[must_use]
+    pub fn written(&self) -> Ticks {
+        self.written
+    }
+
+    /// Whether every sealed chunk is in the store and rowed.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.uploads.is_drained()
+    }
+
+    /// The chunks' way to the store.
+    #[must_use]
+    pub fn uploads(&mut self) -> &mut Uploader {
+        &mut self.uploads
+    }
+
+    /// How far the chunks are on their way to the store.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.uploads.progress()
     }
 
     /// Seals the tail and waits until every chunk is in the store and rowed. The caller ends the
@@ -72,7 +310,119 @@ impl Recorder {
     ///
     /// # Errors
     /// Spool, store or database; what is in the spool stays.
-    pub async fn finish(self) -> Result<(), Error> {
+    pub async fn finish(mut self) -> Result<(), Error> {
+        self.seal().await?;
+        self.uploads.wait(0).await.map_err(Error::Upload)?;
+        self.close().await
+    }
+
+    /// Removes the recording's empty directory.
+    ///
+    /// # Errors
+    /// Something is left in it.
+    pub async fn close(self) -> Result<(), Error> {
+        Ok(self.spool.remove_dir().await?)
+    }
+
+    fn take(&mut self, packet: Packet, wall: WallMicros) {
+        let Some(&toc) = packet.data.first().filter(|_| packet.duration > Ticks::ZERO) else {
+            return;
+        };
+        self.kept = Some(Kept { wall: wall.plus(packet.duration), toc });
+        self.steps.push_back(Step::Packet(packet, wall));
+    }
+
+    /// Plans a gap and what fills it. Wall time moves on with media time.
+    fn miss(&mut self, duration: Ticks, wall_us: i64, cause: GapCause) {
+        let Some(Kept { wall, toc }) = self.kept.filter(|_| duration > Ticks::ZERO) else { return };
+        let filled = duration.min(FILL_MAX);
+        let alone = filled > FRAGMENT;
+        if alone {
+            self.steps.push_back(Step::Flush);
+        }
+        self.steps.push_back(Step::Gap { duration: filled, wall_us, cause });
+        self.steps.push_back(Step::Fill { toc, left: filled, wall, alone });
+        if alone || cause != GapCause::Loss {
+            // What follows gets a fragment, and with it a wall-clock time, of its own.
+            self.steps.push_back(Step::Flush);
+        }
+        self.kept = Some(Kept { wall: wall.plus(duration), toc });
+    }
+
+    fn advance(&mut self, step: Step) {
+        let mut cuts = Vec::new();
+        let mut sync = true;
+        match step {
+            Step::Packet(packet, wall) => self.cutter.packet(packet, wall, &mut cuts),
+            Step::Gap { duration, wall_us, cause } => {
+                self.cutter.gap(Gap { start: self.cutter.end(), duration, wall_us, cause });
+            }
+            Step::Fill { toc, left, wall, alone } => {
+                sync = !alone;
+                let now = left.min(FILL_STEP);
+                let mut at = wall;
+                for packet in opus::conceal(toc, now) {
+                    let next = at.plus(packet.duration);
+                    self.cutter.packet(packet, at, &mut cuts);
+                    at = next;
+                }
+                let left = left.saturating_sub(now);
+                if left > Ticks::ZERO {
+                    let wall = wall.plus(now);
+                    self.steps.push_front(Step::Fill { toc, left, wall, alone });
+                }
+            }
+            Step::Pause { wall_us } => {
+                let (start, duration) = (self.cutter.end(), Ticks::ZERO);
+                let gap = Gap { start, duration, wall_us, cause: GapCause::Paused };
+                self.cutter.pause(gap, &mut cuts);
+            }
+            Step::Flush => self.cutter.flush(&mut cuts),
+            Step::Seal => self.cutter.seal(&mut cuts),
+        }
+        self.cuts.extend(cuts.into_iter().map(|cut| (cut, sync)));
+    }
+
+    async fn carry_out(&mut self, cut: Cut, sync: bool) -> Result<(), Error> {
+        match cut {
+            Cut::Fragment { chunk, fragment, gaps } => {
+                let bytes = cmaf::write_fragment(&fragment);
+                self.spool.append(chunk, bytes, gaps, sync).await?;
+                self.written = fragment.span().end;
+            }
+            Cut::Note { chunk, gap } => self.spool.note(chunk, vec![gap]).await?,
+            Cut::Seal { chunk } => {
+                self.spool.seal().await?;
+                self.uploads.seal(chunk + 1);
+                if self.mode == Mode::Import {
+                    self.uploads.wait(IMPORT_AHEAD).await.map_err(Error::Upload)?;
+                }
+            }
+        }
         Ok(())
     }
 }
+
+/// Where a recording's media time ends, and what is known of that end: from its last fragment,
+/// which is in the spool or, where nothing is left there, in the store.
+async fn ends_at(
+    place: &Place,
+    id: RecordingId,
+    left: &Left,
+    rowed: Option<&Chunk>,
+) -> Result<(Ticks, Option<Kept>), Error> {
+    let spooled = left.chunks.last().copied();
+    let last = match rowed.filter(|rowed| spooled.is_none_or(|seq| seq <= rowed.seq)) {
+        Some(rowed) => chunk::open(&place.store, id, rowed).await?.pop(),
+        None => left.last.clone(),
+    };
+    let Some(last) = last else { return Ok((Ticks::ZERO, None)) };
+    let paused_us: i64 = left.pauses.iter().map(|gap| gap.wall_us).sum();
+    let end = last.wall.plus(last.duration());
+    let wall = WallMicros(end.0.saturating_add(paused_us));
+    let toc = last.packets.last().and_then(|packet| packet.data.first().copied());
+    Ok((last.span().end, toc.map(|toc| Kept { wall, toc })))
+}
+
+#[cfg(test)]
+mod tests;

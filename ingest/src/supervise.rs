@@ -1,15 +1,58 @@
 //! Which room is being recorded, from which source: one actor a room.
+//!
+//! Taps come in through [`Supervisor::attach`] and get a [`Feed`]. What hosts want comes in through
+//! rows: a recording made for a room, a request noted on it. [`Supervisor::run`] watches both the
+//! changes made in this process and, every second, the rows themselves, because other processes
+//! write them too. A room that has a source or an open recording has an actor, which owns both; no
+//! two actors share anything but the database, so that a slow disk or a stuck store in one room
+//! costs no other room a packet.
+//!
+//! The rules (the actor's module has them in full):
+//! - A room that must not be recorded has no way in, and nothing of it is written.
+//! - One source a room. A new one takes over from one that has been silent for 5 s.
+//! - In an automatic room the first packet of a source begins a recording, once the source was not
+//!   there when the host ended one. In a manual room the host does.
+//! - A source that leaves and comes back, or is silent, within the room's grace time goes on in the
+//!   same recording; past it the recording ends. The time away is a gap filled with concealment.
+//! - After a restart the grace time is counted anew: the time down was ours.
 
-use models::{Db, Room, WallMicros};
-use tokio::sync::mpsc;
+mod actor;
+mod registry;
+mod rows;
 
+use std::sync::Arc;
+
+use models::recording::Origin;
+use models::room::RecordingPolicy;
+use models::{Room, RoomId, WallMicros, db};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::record::Place;
 use crate::tap::{Event, Source};
+use actor::Actor;
+use registry::Registry;
+
+/// Batches that a feed holds for its actor: 5 s of 20 ms packets sent one by one, which outlasts the
+/// disk syncs of an ordinary bad moment; after that taps are held back.
+const FEED_BATCHES: usize = 256;
+/// Sources that may stand at a room's door at once.
+const INBOX: usize = 8;
 
 /// Gives taps their way in, and keeps one actor for each room that has a source or an open
 /// recording. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Supervisor {
-    db: Db,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    place: Place,
+    rooms: Registry,
+    actors: TaskTracker,
+    stop: CancellationToken,
 }
 
 /// Why a source was not let in.
@@ -21,20 +64,19 @@ pub enum Refused {
     /// Another source is sending to the room (answer 403).
     #[error("another source is sending to this room")]
     Busy,
-    /// The room is gone.
+    /// The room is gone (answer 404).
     #[error("there is no such room any more")]
     NoRoom,
-    /// Ingest is shutting down: come back in a moment.
+    /// Ingest is shutting down (answer 503).
     #[error("recording is shutting down")]
     Stopping,
-    /// The database or the spool cannot be used now (answer 503).
-    #[error("{step}")]
+    /// The database cannot be used now (answer 503).
+    #[error("could not {step}")]
     Storage {
         /// What failed.
         step: &'static str,
         /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: db::Error,
     },
 }
 
@@ -44,10 +86,13 @@ pub enum Refused {
 #[error("the room takes no more audio from this source")]
 pub struct Closed;
 
-/// A source's way into its room. Dropping it means that the source went away.
+/// A source's way into its room. Dropping it means that the source went away; what was sent before
+/// is still written to its last packet.
 #[derive(Debug)]
 pub struct Feed {
     batches: mpsc::Sender<Batch>,
+    room: RoomId,
+    origin: Origin,
 }
 
 /// What a source sent in one go.
@@ -57,7 +102,29 @@ struct Batch {
     arrived: WallMicros,
 }
 
+/// A source at a room's door.
+#[derive(Debug)]
+struct Attach {
+    source: Source,
+    reply: oneshot::Sender<Result<mpsc::Sender<Batch>, Refused>>,
+}
+
 impl Supervisor {
+    /// A supervisor whose actors end when `stop` is cancelled.
+    #[must_use]
+    pub fn new(place: Place, stop: CancellationToken) -> Self {
+        let (rooms, actors) = (Registry::default(), TaskTracker::new());
+        Self { shared: Arc::new(Shared { place, rooms, actors, stop }) }
+    }
+
+    /// Watches the rows until the supervisor is stopped, and then until every actor has written
+    /// and sealed what it was given. Recordings stay open: the next start goes on with them.
+    pub async fn run(&self) {
+        rows::watch(self).await;
+        self.shared.actors.close();
+        self.shared.actors.wait().await;
+    }
+
     /// Lets a source in.
     ///
     /// The room's policy is read anew. In a manual room without an open recording the audio is
@@ -72,8 +139,43 @@ impl Supervisor {
         source: Source,
         now: WallMicros,
     ) -> Result<Feed, Refused> {
-        let _ = (&self.db, room, source, now);
+        let origin = source.origin;
+        let room = self.shared.place.db.room(room.id).await.map_err(|error| match error {
+            db::Error::NotFound { .. } => Refused::NoRoom,
+            source => Refused::Storage { step: "read the room", source },
+        })?;
+        if room.policy == RecordingPolicy::Never {
+            return Err(Refused::NotRecordable);
+        }
+        let id = room.id;
+        // An actor may leave in the moment in which it is asked; its successor answers.
+        while !self.shared.stop.is_cancelled() {
+            let (reply, answer) = oneshot::channel();
+            let asked = Attach { source: source.clone(), reply };
+            let inbox = self.shared.rooms.inbox(id, |seat| self.start(room.clone(), seat));
+            if inbox.send(asked).await.is_ok()
+                && let Ok(answer) = answer.await
+            {
+                let batches = answer?;
+                tracing::info!(room = room.slug, ?origin, at = now.0, "source attached");
+                return Ok(Feed { batches, room: id, origin });
+            }
+        }
         Err(Refused::Stopping)
+    }
+
+    /// Tells a room's actor to look at its rows; starts one where there is none.
+    async fn look(&self, id: RoomId) -> Result<(), db::Error> {
+        if !self.shared.rooms.nudge(id) && !self.shared.stop.is_cancelled() {
+            let room = self.shared.place.db.room(id).await?;
+            self.shared.rooms.inbox(id, |seat| self.start(room, seat));
+        }
+        Ok(())
+    }
+
+    fn start(&self, room: Room, seat: registry::Seat) {
+        let actor = Actor::new(Arc::clone(&self.shared), room, seat);
+        self.shared.actors.spawn(actor.run());
     }
 }
 
@@ -88,8 +190,11 @@ impl Feed {
     }
 
     /// The source ended cleanly. Clients reconnect, so that the recording still waits out the
-    /// room's grace time; what was sent is written to the last packet.
+    /// room's grace time, as after a source that just went away.
     pub async fn finish(self) {
-        drop(self);
+        tracing::info!(room = %self.room, origin = ?self.origin, "source ended");
     }
 }
+
+#[cfg(test)]
+mod tests;

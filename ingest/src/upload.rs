@@ -1,1 +1,346 @@
-//! Sealed chunks to the store and the database.
+//! Sealed chunks to the store and the database, one recording's in order.
+//!
+//! For each chunk: the object is put (the store reads it back), the row is added with the gaps and
+//! anchors that belong to it, and only then the spool file goes. Each step is idempotent and the
+//! next chunk waits for this one, so that a crash between any two is answered by doing it again.
+//! The spool's files are the queue: nothing is held in memory but the chunk on its way, however
+//! long the store is away. The init object is put before the first chunk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use archive::cmaf::{self, Fragment};
+use archive::{Key, store};
+use bytes::Bytes;
+use models::{Anchor, Chunk, Gap, GapCause, Recording, Ticks, WallMicros, db};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::record::Place;
+use crate::{cut, spool};
+
+/// First wait after a failure; doubled each time.
+const WAIT_FIRST: Duration = Duration::from_millis(250);
+/// Longest wait between tries: a store that is back is noticed within this.
+const WAIT_MOST: Duration = Duration::from_secs(30);
+/// Media time after which an anchor is due.
+const ANCHOR_EVERY: Ticks = Ticks::from_secs(60);
+/// How far the wall clock may be from what the last anchor says, in microseconds, before a new one
+/// is due. Arrival jitters by some tens of milliseconds.
+const ANCHOR_OFF_US: u64 = 100_000;
+
+/// Why a chunk is not in the store and rowed yet. Its spool file stays.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The spool could not be read or cleared.
+    #[error("could not take chunk {seq} from the spool")]
+    Spool {
+        /// The chunk.
+        seq: u32,
+        /// Why.
+        source: spool::Error,
+    },
+    /// A sealed chunk is damaged on disk.
+    #[error("chunk {seq} is damaged in the spool after {whole_bytes} bytes")]
+    Damaged {
+        /// The chunk.
+        seq: u32,
+        /// How many bytes from its front are whole.
+        whole_bytes: usize,
+        /// What is wrong behind them.
+        source: Option<cmaf::Error>,
+    },
+    /// The chunk is neither in the spool nor rowed.
+    #[error("chunk {seq} is gone from the spool")]
+    Gone {
+        /// The chunk.
+        seq: u32,
+    },
+    /// The store did not take it.
+    #[error("the store did not take {key}")]
+    Store {
+        /// The object.
+        key: Key,
+        /// Why.
+        source: store::Error,
+    },
+    /// The database did not take its row.
+    #[error("the database did not take the row of chunk {seq}")]
+    Row {
+        /// The chunk.
+        seq: u32,
+        /// Why.
+        source: db::Error,
+    },
+    /// The runtime stopped the work.
+    #[error("the work on chunk {seq} was stopped")]
+    Stopped {
+        /// The chunk.
+        seq: u32,
+        /// What the runtime says.
+        source: tokio::task::JoinError,
+    },
+}
+
+/// How far a recording's chunks are.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// Every chunk below this number is in the store and rowed.
+    pub rowed: u32,
+    /// What the last try failed with.
+    pub trouble: Option<Arc<Error>>,
+    /// Whether it was the last one.
+    pub gave_up: bool,
+}
+
+/// What a recording's chunks are shipped from and to.
+#[derive(Debug, Clone)]
+pub(crate) struct Shipper {
+    pub(crate) place: Place,
+    pub(crate) recording: Recording,
+    /// The recording's spool directory.
+    pub(crate) dir: PathBuf,
+}
+
+/// A chunk with all that is rowed with it.
+#[derive(Debug)]
+pub(crate) struct Cargo {
+    pub(crate) chunk: Chunk,
+    bytes: Bytes,
+    fragments: Vec<Fragment>,
+    gaps: Vec<Gap>,
+}
+
+impl Shipper {
+    /// Takes a chunk to the store and the database and out of the spool. `last` is the recording's
+    /// last anchor.
+    pub(crate) async fn ship(&self, seq: u32, last: &mut Option<Anchor>) -> Result<(), Error> {
+        if let Some(cargo) = self.load(seq).await? {
+            self.put(&cargo).await?;
+            *last = self.row(&cargo, *last).await?;
+        } else {
+            // Removed already: that is right where it is rowed, and only there.
+            let row = self.place.db.chunk(self.recording.id, seq).await;
+            row.map_err(|source| match source {
+                db::Error::NotFound { .. } => Error::Gone { seq },
+                source => Error::Row { seq, source },
+            })?;
+        }
+        self.remove(seq).await
+    }
+
+    /// Reads a chunk from the spool; `None` where there is none.
+    pub(crate) async fn load(&self, seq: u32) -> Result<Option<Cargo>, Error> {
+        let dir = self.dir.clone();
+        let read = move || Ok((spool::read(&dir, seq)?, spool::gaps(&dir, seq)?));
+        let (bytes, gaps) = blocking(seq, read).await?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let found = cmaf::recover(&bytes);
+        let (Some(first), Some(last)) = (found.fragments.first(), found.fragments.last()) else {
+            return Err(Error::Damaged { seq, whole_bytes: 0, source: found.torn });
+        };
+        if found.torn.is_some() {
+            let whole_bytes = found.whole_bytes;
+            return Err(Error::Damaged { seq, whole_bytes, source: found.torn });
+        }
+        let (start, end) = (first.start, last.span().end);
+        let chunk = Chunk {
+            seq,
+            start,
+            duration: end.saturating_sub(start),
+            bytes: bytes.len() as u64,
+            sha256: Sha256::digest(&bytes).into(),
+        };
+        let gaps = cut::clip(&gaps, end);
+        Ok(Some(Cargo { chunk, bytes: bytes.into(), fragments: found.fragments, gaps }))
+    }
+
+    /// Puts a chunk into the store, and the init object before the first.
+    pub(crate) async fn put(&self, cargo: &Cargo) -> Result<(), Error> {
+        if cargo.chunk.seq == 0 {
+            let init = cmaf::init_segment(self.recording.channels);
+            self.put_object(Key::Init(self.recording.id), init.into()).await?;
+        }
+        let key = Key::Chunk(self.recording.id, cargo.chunk.seq);
+        self.put_object(key, cargo.bytes.clone()).await
+    }
+
+    async fn put_object(&self, key: Key, bytes: Bytes) -> Result<(), Error> {
+        let put = self.place.store.put(&key, bytes).await;
+        put.map_err(|source| Error::Store { key, source })
+    }
+
+    /// Adds a chunk's row, and with the first one the recording's start on the wall clock. Gives back
+    /// the recording's last anchor then.
+    pub(crate) async fn row(
+        &self,
+        cargo: &Cargo,
+        last: Option<Anchor>,
+    ) -> Result<Option<Anchor>, Error> {
+        let Cargo { chunk, fragments, gaps, .. } = cargo;
+        let Recording { id, origin, channels, source, .. } = &self.recording;
+        let failed = |source| Error::Row { seq: chunk.seq, source };
+        let db = &self.place.db;
+        if let Some(first) = fragments.first().filter(|_| chunk.seq == 0) {
+            let started = Some(first.wall);
+            db.set_source(*id, *origin, *channels, source, started).await.map_err(failed)?;
+        }
+        let anchors = anchors(last, fragments, gaps);
+        let now = WallMicros::now();
+        db.add_chunk(*id, chunk, gaps, &anchors, now).await.map_err(failed)?;
+        Ok(anchors.last().copied().or(last))
+    }
+
+    /// Takes a rowed chunk out of the spool.
+    pub(crate) async fn remove(&self, seq: u32) -> Result<(), Error> {
+        let dir = self.dir.clone();
+        blocking(seq, move || spool::remove(&dir, seq)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    seq: u32,
+    work: impl FnOnce() -> Result<T, spool::Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|source| Error::Stopped { seq, source })?;
+    done.map_err(|source| Error::Spool { seq, source })
+}
+
+/// The anchors of a chunk, after the recording's `last` one: at the recording's start, about once a
+/// minute, after each gap that is not mere loss, and where the wall clock has gone another way.
+fn anchors(last: Option<Anchor>, fragments: &[Fragment], gaps: &[Gap]) -> Vec<Anchor> {
+    let breaks = gaps.iter().filter(|gap| gap.cause != GapCause::Loss);
+    let mut resumed: Vec<Ticks> = breaks.map(|gap| gap.start + gap.duration).collect();
+    let mut anchors: Vec<Anchor> = Vec::new();
+    for (index, fragment) in fragments.iter().enumerate() {
+        let before = resumed.len();
+        resumed.retain(|end| *end > fragment.start);
+        let after_gap = resumed.len() < before;
+        let last = anchors.last().copied().or(last);
+        if after_gap || index == 0 && last.is_none_or(|last| is_due(last, fragment)) {
+            anchors.push(Anchor { media: fragment.start, wall: fragment.wall });
+        }
+    }
+    anchors
+}
+
+fn is_due(last: Anchor, fragment: &Fragment) -> bool {
+    let since = fragment.start.saturating_sub(last.media);
+    let off = fragment.wall.micros_since(last.wall.plus(since));
+    since >= ANCHOR_EVERY || off.unsigned_abs() > ANCHOR_OFF_US
+}
+
+/// Ships one recording's chunks in the background. Dropping it stops that; what is not shipped
+/// stays in the spool.
+#[derive(Debug)]
+pub struct Uploader {
+    sealed: watch::Sender<u32>,
+    progress: watch::Receiver<Progress>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Uploader {
+    /// Ships the chunks from `first` on. Those below `sealed` are complete already. `last` is the
+    /// recording's last anchor. After `patience` failures in a row it gives up; `None`: never.
+    pub(crate) fn start(
+        shipper: Shipper,
+        first: u32,
+        sealed: u32,
+        last: Option<Anchor>,
+        patience: Option<u32>,
+    ) -> Self {
+        let (sealed, is_sealed) = watch::channel(sealed);
+        let (report, progress) =
+            watch::channel(Progress { rowed: first, trouble: None, gave_up: false });
+        let task = tokio::spawn(ship_all(shipper, is_sealed, report, patience, last));
+        Self { sealed, progress, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// Says that every chunk below `sealed` is complete.
+    pub fn seal(&self, sealed: u32) {
+        self.sealed.send_if_modified(|now| std::mem::replace(now, sealed.max(*now)) < sealed);
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// Whether every sealed chunk is in the store and rowed.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.progress.borrow().rowed >= *self.sealed.borrow()
+    }
+
+    /// Waits until at most `behind` sealed chunks are not rowed yet.
+    ///
+    /// # Errors
+    /// It has given up.
+    pub async fn wait(&mut self, behind: u32) -> Result<(), Arc<Error>> {
+        let sealed = *self.sealed.borrow();
+        let enough = |now: &Progress| now.gave_up || now.rowed.saturating_add(behind) >= sealed;
+        let stopped = Arc::new(Error::Gone { seq: self.progress().rowed });
+        let now = self.progress.wait_for(enough).await.map_err(|_| stopped)?.clone();
+        match now.trouble {
+            Some(trouble) if now.gave_up => Err(trouble),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn ship_all(
+    shipper: Shipper,
+    mut sealed: watch::Receiver<u32>,
+    report: watch::Sender<Progress>,
+    patience: Option<u32>,
+    mut last: Option<Anchor>,
+) {
+    let mut next = report.borrow().rowed;
+    let mut failures = 0;
+    loop {
+        while next < *sealed.borrow_and_update() {
+            match shipper.ship(next, &mut last).await {
+                Ok(()) => {
+                    (next, failures) = (next + 1, 0);
+                    report.send_modify(|now| (now.rowed, now.trouble) = (next, None));
+                }
+                Err(error) => {
+                    failures += 1;
+                    let gave_up = patience.is_some_and(|most| failures >= most);
+                    complain(&shipper, next, failures, &error);
+                    report.send_modify(|now| {
+                        (now.trouble, now.gave_up) = (Some(Arc::new(error)), gave_up);
+                    });
+                    if gave_up {
+                        return;
+                    }
+                    tokio::time::sleep(wait_after(failures)).await;
+                }
+            }
+        }
+        if sealed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn complain(shipper: &Shipper, seq: u32, failures: u32, error: &Error) {
+    tracing::error!(
+        recording = %shipper.recording.id,
+        chunk = seq,
+        failures,
+        error = error as &dyn std::error::Error,
+        "a chunk could not be moved from the spool to the store"
+    );
+}
+
+fn wait_after(failures: u32) -> Duration {
+    (WAIT_FIRST * 2_u32.saturating_pow(failures.saturating_sub(1).min(16))).min(WAIT_MOST)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,436 @@
+//! One room's actor: its source, its open recording, and what happens when.
+//!
+//! The actor does one thing at a time: a batch, a source at the door, a look at the rows, something
+//! that is due. Work that fails for want of disk or database is kept and tried again
+//! ([`Actor::work`]); meanwhile the source is not listened to, so that the feed's bound holds it
+//! back, but requests and the clock are still attended to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use models::db::{self, NewRecording};
+use models::recording::{EndReason, Request, State};
+use models::room::RecordingPolicy;
+use models::{Recording, Room, WallMicros};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::registry::Seat;
+use super::{Attach, Batch, FEED_BATCHES, Refused, Shared};
+use crate::record::{self, Place};
+use crate::tap::{Event, Source};
+
+mod open;
+
+use open::{Open, drained};
+
+/// A source that has been silent for longer makes way for a new one.
+const SILENT: Duration = Duration::from_secs(5);
+/// What waits in an open fragment is written after this long, whether the fragment is full or not.
+const SYNC_WITHIN: Duration = Duration::from_secs(1);
+/// How often an actor looks at its rows without being told.
+const LOOK: Duration = Duration::from_secs(10);
+/// First wait after a failure; doubled each time.
+const WAIT_FIRST: Duration = Duration::from_millis(250);
+/// Longest wait between tries.
+const WAIT_MOST: Duration = Duration::from_secs(5);
+/// How long a shutdown waits for the store. What is not there then goes with the next start.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a piece of work is to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("audio cannot be kept")]
+    Record(#[from] record::Error),
+    #[error("the recording's row cannot be read or changed")]
+    Row(#[from] db::Error),
+}
+
+/// One room.
+pub(super) struct Actor {
+    shared: Arc<Shared>,
+    room: Room,
+    seat: Seat,
+    source: Option<Attached>,
+    open: Option<Open>,
+    /// When the open recording last had audio, or a source that came, or was opened here.
+    heard: Instant,
+    /// A batch that was taken from the feed and is not kept yet.
+    held: Option<Held>,
+    stalled: Option<Stalled>,
+    look_at: Instant,
+}
+
+/// The room's source.
+struct Attached {
+    info: Arc<Source>,
+    batches: mpsc::Receiver<Batch>,
+    heard: Instant,
+    /// Whether its audio may begin a recording: not after the host ended one that it was part of.
+    may_start: bool,
+}
+
+/// A batch, and what is to be known of its source, which may be gone by the time it is kept.
+struct Held {
+    batch: Batch,
+    source: Arc<Source>,
+    may_start: bool,
+}
+
+/// Work failed and is tried again.
+struct Stalled {
+    until: Instant,
+    failures: u32,
+}
+
+/// What an actor wakes up for.
+enum Happened {
+    Stop,
+    AtTheDoor(Attach),
+    Rows,
+    Heard(Option<Batch>),
+    Drained,
+    Due,
+}
+
+impl Actor {
+    pub(super) fn new(shared: Arc<Shared>, room: Room, seat: Seat) -> Self {
+        let now = Instant::now();
+        let (source, open, held, stalled) = (None, None, None, None);
+        Self { shared, room, seat, source, open, heard: now, held, stalled, look_at: now }
+    }
+
+    pub(super) async fn run(mut self) {
+        self.look().await;
+        while !self.may_leave() {
+            match self.next().await {
+                Happened::Stop => return self.stop().await,
+                Happened::AtTheDoor(attach) => self.attach(attach).await,
+                Happened::Rows => self.look().await,
+                Happened::Heard(Some(batch)) => self.hear(batch).await,
+                Happened::Heard(None) => self.source_gone().await,
+                Happened::Drained => self.work().await,
+                Happened::Due => self.attend().await,
+            }
+        }
+    }
+
+    /// Whether nothing is left to do; the actor is off the list then.
+    fn may_leave(&self) -> bool {
+        let idle = self.source.is_none() && self.open.is_none() && self.held.is_none();
+        idle && self.shared.rooms.leave(self.room.id, &self.seat.inbox)
+    }
+
+    async fn next(&mut self) -> Happened {
+        let (due, listens, works) = (self.due(), self.listens(), self.stalled.is_none());
+        let Self { shared, seat, source, open, .. } = self;
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => Happened::Stop,
+            Some(attach) = seat.inbox.recv() => Happened::AtTheDoor(attach),
+            () = seat.nudge.notified() => Happened::Rows,
+            batch = receive(source), if listens => Happened::Heard(batch),
+            () = drained(open), if works => Happened::Drained,
+            () = tokio::time::sleep_until(due) => Happened::Due,
+        }
+    }
+
+    /// Nothing is taken from the feed while something taken before is not kept, or while a recording
+    /// is being ended: what comes then is for the next one.
+    fn listens(&self) -> bool {
+        let ending = self.open.as_ref().is_some_and(|open| open.ending.is_some());
+        self.stalled.is_none() && !ending
+    }
+
+    /// When the next thing is due.
+    fn due(&self) -> Instant {
+        let retry = self.stalled.as_ref().map(|stalled| stalled.until);
+        let sync = self.open.as_ref().and_then(|open| open.tail_since).map(|at| at + SYNC_WITHIN);
+        [retry, sync.filter(|_| retry.is_none()), self.grace_ends()]
+            .into_iter()
+            .flatten()
+            .fold(self.look_at, Instant::min)
+    }
+
+    /// When silence will have ended the recording. Our own failures are not the source's silence.
+    fn grace_ends(&self) -> Option<Instant> {
+        let counts = self.open.is_some() && self.listens();
+        counts.then(|| self.heard + Duration::from_millis(self.room.grace_ms))
+    }
+
+    async fn attend(&mut self) {
+        let now = Instant::now();
+        if self.stalled.as_ref().is_some_and(|stalled| stalled.until <= now) {
+            self.work().await;
+        }
+        let tail_since = self.open.as_ref().and_then(|open| open.tail_since);
+        if self.stalled.is_none() && tail_since.is_some_and(|at| at + SYNC_WITHIN <= now) {
+            self.flush().await;
+        }
+        let waiting = self.source.as_ref().is_some_and(|source| !source.batches.is_empty());
+        if !waiting && self.grace_ends().is_some_and(|end| end <= now) {
+            let at = self.open.as_ref().and_then(Open::wall).unwrap_or_else(WallMicros::now);
+            self.end(EndReason::SourceAway, at).await;
+        }
+        if self.look_at <= now {
+            self.look().await;
+        }
+    }
+}
+
+/// Sources: coming, sending, going.
+impl Actor {
+    async fn attach(&mut self, attach: Attach) {
+        if let Some(old) = &mut self.source {
+            let silent = old.heard.elapsed() > SILENT && old.batches.is_empty();
+            if !old.batches.is_closed() && !silent {
+                let _ = attach.reply.send(Err(Refused::Busy));
+                return;
+            }
+            self.take_waiting().await;
+            self.source_gone().await;
+        }
+        if self.room.policy == RecordingPolicy::Never {
+            let _ = attach.reply.send(Err(Refused::NotRecordable));
+            return;
+        }
+        let (sender, batches) = mpsc::channel(FEED_BATCHES);
+        if attach.reply.send(Ok(sender)).is_err() {
+            return;
+        }
+        self.heard = Instant::now();
+        let (info, heard, may_start) = (Arc::new(attach.source), self.heard, true);
+        self.source = Some(Attached { info, batches, heard, may_start });
+    }
+
+    async fn source_gone(&mut self) {
+        if self.source.take().is_none() {
+            return;
+        }
+        tracing::info!(room = self.room.slug, "source gone");
+        self.flush().await;
+        if let Some(open) = &mut self.open {
+            open.source_left();
+        }
+    }
+
+    async fn hear(&mut self, batch: Batch) {
+        let Some(source) = &mut self.source else { return };
+        if has_audio(&batch) {
+            (self.heard, source.heard) = (Instant::now(), Instant::now());
+        }
+        let (source, may_start) = (Arc::clone(&source.info), source.may_start);
+        self.held = Some(Held { batch, source, may_start });
+        self.work().await;
+    }
+
+    /// Takes what the source has sent up to now.
+    async fn take_waiting(&mut self) {
+        let waiting = self.source.as_ref().map_or(0, |source| source.batches.len());
+        for _ in 0..waiting {
+            // Where not even a recording could be made for an earlier batch, the rest stays.
+            let Some(source) = self.source.as_mut().filter(|_| self.held.is_none()) else { return };
+            let Ok(batch) = source.batches.try_recv() else { return };
+            self.hear(batch).await;
+        }
+    }
+}
+
+/// Work that may fail and is tried again.
+impl Actor {
+    /// Does all that is to be done now.
+    async fn work(&mut self) {
+        let done = self.try_work().await;
+        self.note(done);
+    }
+
+    async fn flush(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let done = open.flush().await;
+        self.note(done);
+    }
+
+    async fn try_work(&mut self) -> Result<(), Error> {
+        if let Some(open) = &mut self.open {
+            open.catch_up(&self.shared.place).await?;
+        }
+        self.keep().await?;
+        let concluded = match &mut self.open {
+            Some(open) if open.ending.is_some() => open.conclude(&self.shared.place).await?,
+            _ => false,
+        };
+        if concluded {
+            self.open = None;
+            self.heard = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Keeps, or discards, the batch that is held.
+    async fn keep(&mut self) -> Result<(), Error> {
+        let Some(Held { batch, source, may_start }) = &self.held else { return Ok(()) };
+        let starts = self.room.policy == RecordingPolicy::Auto && *may_start && has_audio(batch);
+        let place = &self.shared.place;
+        if self.open.is_none() && starts {
+            let recording = begin(place, &self.room, source, batch.arrived).await?;
+            self.open = Some(Open::new(recording));
+        }
+        let live = self.open.as_mut().filter(|open| open.recording.state == State::Live);
+        if let Some(open) = live {
+            open.prepare(place, source).await?;
+            if let Some(Held { batch, .. }) = self.held.take() {
+                return open.keep(batch).await;
+            }
+        }
+        self.held = None;
+        Ok(())
+    }
+
+    /// Notes how work went: what failed is tried again after a while.
+    fn note(&mut self, done: Result<(), Error>) {
+        let Err(error) = done else {
+            if self.stalled.take().is_some() {
+                tracing::warn!(room = self.room.slug, "audio is kept again");
+            }
+            return;
+        };
+        let failures = self.stalled.as_ref().map_or(0, |stalled| stalled.failures) + 1;
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(room = self.room.slug, failures, error, "audio waits to be kept");
+        let wait = WAIT_FIRST * 2_u32.saturating_pow((failures - 1).min(16));
+        self.stalled = Some(Stalled { until: Instant::now() + wait.min(WAIT_MOST), failures });
+    }
+}
+
+/// What the rows ask for.
+impl Actor {
+    /// Reads the room's rows and does what they ask for.
+    async fn look(&mut self) {
+        self.look_at = Instant::now() + LOOK;
+        if let Err(error) = self.try_look().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(room = self.room.slug, error, "a request waits to be carried out");
+            self.look_at = Instant::now() + WAIT_FIRST;
+        }
+    }
+
+    async fn try_look(&mut self) -> Result<(), Error> {
+        self.room = self.shared.place.db.room(self.room.id).await?;
+        let row = match &self.open {
+            Some(open) => Some(self.shared.place.db.recording(open.recording.id).await?),
+            None => self.shared.place.db.open_recording(self.room.id).await?,
+        };
+        if let Some(row) = row {
+            self.follow(row).await?;
+        }
+        if self.room.policy == RecordingPolicy::Never {
+            self.source_gone().await;
+            self.end(EndReason::Host, WallMicros::now()).await;
+        }
+        Ok(())
+    }
+
+    /// Does what the open recording's row asks for.
+    async fn follow(&mut self, row: Recording) -> Result<(), Error> {
+        if !row.state.is_open() {
+            tracing::error!(recording = %row.id, "an open recording was ended by someone else");
+            self.open = None;
+            return Ok(());
+        }
+        let request = row.request;
+        if self.open.is_none() {
+            tracing::info!(room = self.room.slug, recording = %row.id, "recording taken up");
+            self.heard = Instant::now();
+            self.open = Some(Open::new(row));
+            self.work().await;
+        }
+        let now = WallMicros::now();
+        if request == Some(Request::Pause) {
+            self.take_waiting().await;
+        }
+        let (place, has_source) = (&self.shared.place, self.source.is_some());
+        let Some(open) = self.open.as_mut().filter(|open| open.ending.is_none()) else {
+            return Ok(());
+        };
+        match request {
+            Some(Request::Pause) => open.pause(place, now).await,
+            Some(Request::Resume) => open.resume(place, now, has_source).await,
+            Some(Request::End) => {
+                self.end(EndReason::Host, now).await;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The end: of the recording, of the actor.
+impl Actor {
+    /// Ends the open recording: everything received is kept first, and the row is changed once all
+    /// of it is in the store.
+    async fn end(&mut self, reason: EndReason, at: WallMicros) {
+        self.take_waiting().await;
+        let Some(open) = self.open.as_mut().filter(|open| open.ending.is_none()) else { return };
+        open.ending = Some((reason, at));
+        if let (Some(source), EndReason::Host) = (&mut self.source, reason) {
+            source.may_start = false;
+        }
+        self.work().await;
+    }
+
+    /// Writes and seals what was received, and lets the store have it. The recording stays open.
+    async fn stop(mut self) {
+        self.take_waiting().await;
+        self.source = None;
+        self.work().await;
+        let place = &self.shared.place;
+        let Some(open) = &mut self.open else { return };
+        let sealed = open.seal().await;
+        let uploaded = tokio::time::timeout(STOP_WITHIN, open.uploaded()).await.is_ok();
+        let concluded = match open.ending {
+            Some(_) if uploaded => open.conclude(place).await.map(drop),
+            _ => Ok(()),
+        };
+        let room = &self.room.slug;
+        if let Err(error) = sealed.and(concluded) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(room, error, "the recording could not be sealed");
+        }
+        if !uploaded {
+            tracing::warn!(room, "chunks wait in the spool for the next start");
+        }
+    }
+}
+
+/// Makes a recording's row for a source that came by itself.
+async fn begin(
+    place: &Place,
+    room: &Room,
+    source: &Source,
+    now: WallMicros,
+) -> Result<Recording, Error> {
+    let new = NewRecording {
+        room_id: room.id,
+        title: room.title.clone(),
+        origin: source.origin,
+        state: State::Live,
+        channels: source.channels,
+        source: source.description.clone(),
+        created_at: now,
+    };
+    let recording = place.db.create_recording(&new).await?;
+    tracing::info!(room = room.slug, recording = %recording.id, "recording begun");
+    Ok(recording)
+}
+
+fn has_audio(batch: &Batch) -> bool {
+    batch.events.iter().any(|event| matches!(event, Event::Packet(_)))
+}
+
+/// The source's next batch; `None`: it is gone.
+async fn receive(source: &mut Option<Attached>) -> Option<Batch> {
+    match source {
+        Some(source) => source.batches.recv().await,
+        None => std::future::pending().await,
+    }
+}

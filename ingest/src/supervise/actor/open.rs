@@ -1,0 +1,198 @@
+//! A room's open recording: its row, its writer, and the time without audio.
+
+use models::recording::{EndReason, Origin, State};
+use models::{Gap, GapCause, Recording, Ticks, WallMicros};
+use tokio::time::Instant;
+
+use super::Error;
+use crate::record::{self, Mode, Place, Recorder};
+use crate::supervise::Batch;
+use crate::tap::{Event, Source};
+
+/// A recording that is live or paused.
+pub(super) struct Open {
+    pub(super) recording: Recording,
+    /// Why and when it ended; it is over when all of it is in the store.
+    pub(super) ending: Option<(EndReason, WallMicros)>,
+    /// Since when packets wait in an open fragment.
+    pub(super) tail_since: Option<Instant>,
+    /// `None` until the recording's source is known, and while its spool cannot be opened.
+    recorder: Option<Recorder>,
+    /// Media time up to which everything was written when `tail_since` was set.
+    written: Ticks,
+    /// Why there was no audio from the end of what is kept until the next packet.
+    away: Option<GapCause>,
+}
+
+impl Open {
+    pub(super) fn new(recording: Recording) -> Self {
+        let (ending, tail_since, recorder, away) = (None, None, None, None);
+        Self { recording, ending, tail_since, recorder, written: Ticks::ZERO, away }
+    }
+
+    /// The wall clock at the end of what is kept.
+    pub(super) fn wall(&self) -> Option<WallMicros> {
+        self.recorder.as_ref().and_then(Recorder::wall)
+    }
+
+    /// Opens the writer, or lets it do what a failure left undone.
+    pub(super) async fn catch_up(&mut self, place: &Place) -> Result<(), Error> {
+        match &mut self.recorder {
+            Some(recorder) => recorder.catch_up().await?,
+            None if self.recording.origin == Origin::Pending => {}
+            None => {
+                let recorder = Recorder::open(place, &self.recording, Mode::Live).await?;
+                self.away = recorder.wall().map(|_| GapCause::Down);
+                self.recorder = Some(recorder);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the recording ready for its source's audio.
+    pub(super) async fn prepare(&mut self, place: &Place, source: &Source) -> Result<(), Error> {
+        if self.recording.origin == Origin::Pending {
+            let Source { origin, channels, description } = source;
+            let id = self.recording.id;
+            place.db.set_source(id, *origin, *channels, description, None).await?;
+            self.recording.origin = *origin;
+            self.recording.channels = *channels;
+            self.recording.source.clone_from(description);
+        }
+        if self.recorder.is_none() { self.catch_up(place).await } else { Ok(()) }
+    }
+
+    /// Keeps a batch, after the time without audio that it ends.
+    pub(super) async fn keep(&mut self, batch: Batch) -> Result<(), Error> {
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        let Batch { mut events, arrived } = batch;
+        if self.away.is_some() || recorder.wall().is_none() {
+            // Whatever was lost before the first packet is part of the time away.
+            let is_packet = |event: &Event| matches!(event, Event::Packet(_));
+            let Some(first) = events.iter().position(is_packet) else { return Ok(()) };
+            events.drain(..first);
+        }
+        let length: Ticks = events.iter().map(Event::duration).sum();
+        let first = WallMicros(arrived.0.saturating_sub(length.as_micros()));
+        let filled = match self.away.take() {
+            Some(cause) => recorder.away(cause, first).await,
+            None => Ok(()),
+        };
+        // Where filling failed, it is queued before the batch, and writing tries both.
+        let written = if events.is_empty() { filled } else { recorder.write(events, first).await };
+        self.watch_tail();
+        Ok(written?)
+    }
+
+    /// Its source left: until the next packet there is none.
+    pub(super) fn source_left(&mut self) {
+        if self.wall().is_some() {
+            self.away.get_or_insert(GapCause::SourceAway);
+        }
+    }
+
+    /// Makes durable what waits in the open fragment.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        self.with(Recorder::flush).await
+    }
+
+    /// Makes everything durable and a complete chunk.
+    pub(super) async fn seal(&mut self) -> Result<(), Error> {
+        self.with(Recorder::seal).await
+    }
+
+    /// Waits until every sealed chunk is in the store and rowed.
+    pub(super) async fn uploaded(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            // A live recording's uploads never give up.
+            let _ = recorder.uploads().wait(0).await;
+        }
+    }
+
+    /// Stops writing. What was said before is on its way to the store.
+    pub(super) async fn pause(&mut self, place: &Place, now: WallMicros) -> Result<(), Error> {
+        self.catch_up(place).await?;
+        self.seal().await?;
+        place.db.set_state(self.recording.id, State::Paused, now).await?;
+        self.recording.state = State::Paused;
+        tracing::info!(recording = %self.recording.id, "recording paused");
+        Ok(())
+    }
+
+    /// Writes again. The pause takes all time without audio since the end of what is kept.
+    pub(super) async fn resume(
+        &mut self,
+        place: &Place,
+        now: WallMicros,
+        has_source: bool,
+    ) -> Result<(), Error> {
+        self.catch_up(place).await?;
+        if self.recording.state == State::Paused
+            && let Some(recorder) = &mut self.recorder
+        {
+            // Durable before the row says so: a crash between must not take the pause for time down.
+            recorder.resume(now).await?;
+            self.away = recorder.wall().map(|_| GapCause::SourceAway).filter(|_| !has_source);
+        }
+        place.db.set_state(self.recording.id, State::Live, now).await?;
+        self.recording.state = State::Live;
+        tracing::info!(recording = %self.recording.id, "recording resumed");
+        Ok(())
+    }
+
+    /// Ends the recording's row, where everything is in the store. Whether it did.
+    pub(super) async fn conclude(&mut self, place: &Place) -> Result<bool, Error> {
+        let (Some((reason, at)), id) = (self.ending, self.recording.id) else { return Ok(false) };
+        self.seal().await?;
+        if let Some(recorder) = &self.recorder {
+            if !recorder.is_drained() {
+                return Ok(false);
+            }
+            let paused = recorder.wall().filter(|_| self.recording.state == State::Paused);
+            if let Some(wall) = paused {
+                let (start, wall_us) = (recorder.media(), at.micros_since(wall).max(0));
+                let gap = Gap { start, duration: Ticks::ZERO, wall_us, cause: GapCause::Paused };
+                place.db.add_gaps(id, &[gap]).await?;
+            }
+        }
+        place.db.end_recording(id, reason, at).await?;
+        tracing::info!(recording = %id, ?reason, "recording ended");
+        if let Some(recorder) = self.recorder.take()
+            && let Err(error) = recorder.close().await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(recording = %id, error, "the spool directory of a recording stays");
+        }
+        Ok(true)
+    }
+
+    async fn with(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Recorder) -> Result<(), record::Error>,
+    ) -> Result<(), Error> {
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        let done = work(recorder).await;
+        self.watch_tail();
+        Ok(done?)
+    }
+
+    /// Sees since when packets wait in memory.
+    fn watch_tail(&mut self) {
+        let Some(recorder) = &self.recorder else { return };
+        let written = recorder.written();
+        if !recorder.has_tail() {
+            self.tail_since = None;
+        } else if self.tail_since.is_none() || written != self.written {
+            self.tail_since = Some(Instant::now());
+        }
+        self.written = written;
+    }
+}
+
+/// Waits until an ending recording is in the store to its last chunk.
+pub(super) async fn drained(open: &mut Option<Open>) {
+    match open {
+        Some(open) if open.ending.is_some() => open.uploaded().await,
+        _ => std::future::pending().await,
+    }
+}

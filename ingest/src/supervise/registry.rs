@@ -1,0 +1,72 @@
+//! Which rooms have an actor.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use models::RoomId;
+use tokio::sync::{Notify, mpsc};
+
+use super::{Attach, INBOX};
+
+/// The doors of all actors.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    doors: Mutex<HashMap<RoomId, Door>>,
+}
+
+/// How an actor is reached.
+#[derive(Debug)]
+struct Door {
+    inbox: mpsc::Sender<Attach>,
+    nudge: Arc<Notify>,
+}
+
+/// An actor's side of its door.
+#[derive(Debug)]
+pub(super) struct Seat {
+    /// Sources that want to come in.
+    pub(super) inbox: mpsc::Receiver<Attach>,
+    /// The rows have something new.
+    pub(super) nudge: Arc<Notify>,
+}
+
+impl Registry {
+    /// The room's inbox. Where it has no actor, `start` is to begin one.
+    pub(super) fn inbox(&self, id: RoomId, start: impl FnOnce(Seat)) -> mpsc::Sender<Attach> {
+        let mut doors = self.doors();
+        let door = doors.entry(id).or_insert_with(|| {
+            let (sender, inbox) = mpsc::channel(INBOX);
+            let nudge = Arc::new(Notify::new());
+            start(Seat { inbox, nudge: Arc::clone(&nudge) });
+            Door { inbox: sender, nudge }
+        });
+        door.inbox.clone()
+    }
+
+    /// Tells a room's actor that the rows have something new. Whether there is one.
+    pub(super) fn nudge(&self, id: RoomId) -> bool {
+        let doors = self.doors();
+        let door = doors.get(&id);
+        door.inspect(|door| door.nudge.notify_one()).is_some()
+    }
+
+    /// Whether a room has an actor.
+    pub(super) fn has(&self, id: RoomId) -> bool {
+        self.doors().contains_key(&id)
+    }
+
+    /// Takes an actor that has nothing left to do off the list, unless somebody is at its door.
+    /// Whoever comes later finds no actor, or finds the inbox closed and asks again.
+    pub(super) fn leave(&self, id: RoomId, inbox: &mpsc::Receiver<Attach>) -> bool {
+        let mut doors = self.doors();
+        let leaves = inbox.is_empty();
+        if leaves {
+            doors.remove(&id);
+        }
+        leaves
+    }
+
+    fn doors(&self) -> MutexGuard<'_, HashMap<RoomId, Door>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
