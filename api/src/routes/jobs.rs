@@ -1,0 +1,120 @@
+//! Jobs: what the server works on, for the operator.
+
+use axum::Json as Out;
+use axum::extract::State;
+use models::job::{Kind, State as Stage};
+use models::{Job, JobId, RecordingId, db};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::auth::Operator;
+use crate::error::{Code, Error};
+use crate::extract::{Path, Query};
+use crate::problem::answers;
+use crate::state::App;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read))
+}
+
+/// A job as the API shows it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Job)]
+pub struct JobView {
+    id: JobId,
+    kind: Kind,
+    recording_id: RecordingId,
+    state: Stage,
+    /// Higher goes first.
+    priority: i16,
+    /// How often it has been claimed and not finished.
+    attempt: u16,
+    /// Media time done so far.
+    done_ms: u64,
+    /// Media time there is to do, as far as known.
+    total_ms: u64,
+    /// What went wrong last.
+    error: Option<String>,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<Job> for JobView {
+    fn from(job: Job) -> Self {
+        Self {
+            id: job.id,
+            kind: job.kind,
+            recording_id: job.recording_id,
+            state: job.state,
+            priority: job.priority,
+            attempt: job.attempt,
+            done_ms: job.done.as_millis(),
+            total_ms: job.total.as_millis(),
+            error: job.error,
+            created_at: job.created_at.to_rfc3339(),
+            updated_at: job.updated_at.to_rfc3339(),
+        }
+    }
+}
+
+/// Which jobs are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Search {
+    state: Option<Stage>,
+    /// How many, 1 to 200; 50 where it is left out.
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<JobId>,
+}
+
+/// A page of jobs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Jobs {
+    items: Vec<JobView>,
+    /// Cursor of the next page; `null` on the last.
+    next: Option<JobId>,
+}
+
+/// Lists jobs, newest first.
+#[utoipa::path(
+    get, path = "/api/jobs", operation_id = "listJobs", tag = "jobs", security((), ("operator" = [])),
+    params(Search),
+    responses(
+        (status = 200, description = "A page of them.", body = Jobs),
+        answers::Malformed, answers::Unauthorized, answers::Failed
+    )
+)]
+async fn list(
+    State(app): State<App>,
+    _: Operator,
+    Query(search): Query<Search>,
+) -> Result<Out<Jobs>, Error> {
+    let limit = super::limit(search.limit)?;
+    let mut found = app.db.jobs(search.state, search.cursor, limit + 1).await?;
+    let next = super::next(&mut found, limit, |job| job.id);
+    Ok(Out(Jobs { items: found.into_iter().map(JobView::from).collect(), next }))
+}
+
+/// Reads a job.
+#[utoipa::path(
+    get, path = "/api/jobs/{id}", operation_id = "readJob", tag = "jobs", security((), ("operator" = [])),
+    params(("id" = JobId, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "The job.", body = JobView),
+        answers::Malformed, answers::Unauthorized, answers::Missing, answers::Failed
+    )
+)]
+async fn read(
+    State(app): State<App>,
+    _: Operator,
+    Path(id): Path<JobId>,
+) -> Result<Out<JobView>, Error> {
+    let job = app.db.job(id).await.map_err(|error| match error {
+        db::Error::NotFound { .. } => Error::new(Code::UnknownJob, "No job has this identifier."),
+        other => other.into(),
+    })?;
+    Ok(Out(job.into()))
+}
