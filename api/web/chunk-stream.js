@@ -108,12 +108,12 @@ export class ChunkStream extends EventTarget {
   }
 
   async #readPlaylist() {
-    const url = new URL(`${this.#base}/playlist.m3u8`, location.href).href;
     const headers = this.#playlistTag ? { "If-None-Match": this.#playlistTag } : {};
-    const response = await request(url, { headers });
+    const response = await request(this.#address("playlist.m3u8"), { headers });
     if (response.status === 304) return;
-    const playlist = parsePlaylist(await response.text(), url);
-    this.#playlistTag = response.headers.get("ETag");
+    const playlist = parsePlaylist(await response.text());
+    // Nothing has been kept yet: the header comes with the first chunk.
+    if (playlist.chunks.length === 0 && !playlist.ended) return;
     if (this.#init === null && playlist.init) await this.#appendInit(playlist.init);
     const grown = playlist.chunks.length > this.chunks.length;
     this.chunks = playlist.chunks;
@@ -123,13 +123,19 @@ export class ChunkStream extends EventTarget {
       this.finished = true;
       this.dispatchEvent(new Event("ended"));
     }
+    this.#playlistTag = response.headers.get("ETag");
     void this.pump();
   }
 
-  async #appendInit(url) {
-    const bytes = await (await request(url)).arrayBuffer();
+  async #appendInit(uri) {
+    const bytes = await (await request(this.#address(uri))).arrayBuffer();
     await this.#append(bytes);
-    this.#init = url;
+    this.#init = uri;
+  }
+
+  // The address of what the playlist names, or of the playlist itself.
+  #address(uri) {
+    return new URL(uri, new URL(`${this.#base}/`, location.href)).href;
   }
 
   // A growing recording has no length yet, but everything up to its end can be sought.
@@ -198,7 +204,7 @@ export class ChunkStream extends EventTarget {
   async #fetch(chunk) {
     this.#fetching = new AbortController();
     this.#fetching.chunk = chunk;
-    const response = await request(chunk.url, { signal: this.#fetching.signal });
+    const response = await request(this.#address(chunk.uri), { signal: this.#fetching.signal });
     const bytes = await response.arrayBuffer();
     this.#fetching = null;
     return bytes;

@@ -48,7 +48,7 @@ export class Feed extends EventTarget {
         this.recording = recording;
         this.#tell("recording");
       }
-      if (this.recording.transcript) await this.#readWords();
+      await this.#readWords();
       if (this.#failures >= 2) this.#tell("trouble", null);
       this.#failures = 0;
       return this.#wait();
@@ -66,9 +66,22 @@ export class Feed extends EventTarget {
     return working || transcript?.state === "running" ? WORKING_MS : null;
   }
 
+  // The version that people are shown; before there is one, the one that is being made.
+  async #version() {
+    const { transcript, transcribing } = this.recording;
+    if (transcript) return "";
+    if (transcribing?.state !== "running") return null;
+    const { items } = await json(`${this.#base}/transcripts`);
+    const growing = items.filter((item) => item.state === "running").at(-1);
+    return growing ? `version=${growing.version}&` : null;
+  }
+
   // Segments are only ever added to a version; another version begins anew.
   async #readWords() {
-    const answer = await this.#transcripts.get(`${this.#base}/transcript.json?from=${this.#count}`).catch(none);
+    const version = await this.#version();
+    if (version === null) return;
+    const path = `${this.#base}/transcript.json?${version}from=${this.#count}`;
+    const answer = await this.#transcripts.get(path).catch(none);
     if (!answer) return;
     const another = this.transcript === null || answer.version !== this.transcript.version;
     if (another && this.#count > 0) {

@@ -1,5 +1,5 @@
 // What the host of a live recording may do: pause, resume and end it.
-import { json } from "./api.js";
+import { json, useToken } from "./api.js";
 import { announce, setText, toast } from "./dom.js";
 
 export class Host {
@@ -42,10 +42,28 @@ export class Host {
       await json(`${this.#base}/${what}`, { method: "POST" });
       announce({ pause: "Recording paused", resume: "Recording again", end: "Recording ended" }[what]);
     } catch (problem) {
-      toast(problem.message);
+      if (problem.status === 401) this.#askForToken(what);
+      else toast(problem.message);
     } finally {
       for (const button of buttons) button.disabled = false;
       this.#changed();
     }
+  }
+
+  // The token, then the same again.
+  #askForToken(what) {
+    const dialog = document.getElementById("token-dialog");
+    const field = dialog.querySelector("input");
+    field.value = "";
+    dialog.addEventListener(
+      "close",
+      () => {
+        if (dialog.returnValue !== "use" || field.value.trim() === "") return;
+        useToken(field.value.trim());
+        void this.#ask(what);
+      },
+      { once: true },
+    );
+    dialog.showModal();
   }
 }

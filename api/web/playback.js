@@ -21,7 +21,10 @@ const MEDIA_ERRORS = {
 export class Playback extends EventTarget {
   /** Whether `position` is media time; only the browser's own live HLS is not. */
   exact = true;
+  /** Whether more sound may come. */
   live = false;
+  /** Whether it is happening now, so that there is an edge to listen at: not so for an import. */
+  joinable = false;
   waiting = false;
   #audio;
   #base;
@@ -47,14 +50,14 @@ export class Playback extends EventTarget {
     this.#base = `/api/recordings/${recording.id}`;
     this.#length = recording.duration_ms;
     this.live = isOpen(recording);
-    const join = recording.state !== "importing";
-    if (at !== null || !join) this.#joined = true;
-    if (canStream() && (this.live || token())) await this.#openStream(at, join);
+    this.joinable = this.live && recording.state !== "importing";
+    if (at !== null || !this.joinable) this.#joined = true;
+    if (canStream() && (this.live || token())) await this.#openStream(at);
     else this.#openAddress(at);
     this.#tell("change");
   }
 
-  async #openStream(at, join) {
+  async #openStream(at) {
     const stream = new ChunkStream(this.#audio, this.#base);
     this.#stream = stream;
     stream.addEventListener("grown", () => this.#tell("length"));
@@ -65,10 +68,9 @@ export class Playback extends EventTarget {
     stream.addEventListener("ended", () => {
       if (this.live) this.#finish();
     });
-    const live = this.live;
     await stream.open();
     if (at !== null) this.#set(at);
-    else if (live && this.live && join) this.#set(stream.edge * 1000);
+    else if (this.joinable) this.#set(stream.edge * 1000);
   }
 
   #openAddress(at) {
@@ -99,6 +101,7 @@ export class Playback extends EventTarget {
 
   #finish() {
     this.live = false;
+    this.joinable = false;
     this.#tell("finished");
     this.#tell("change");
   }
@@ -124,7 +127,7 @@ export class Playback extends EventTarget {
 
   /** Whether a live listener hears what is being said now. */
   get atEdge() {
-    if (!this.live || !this.#stream) return false;
+    if (!this.joinable || !this.#stream) return false;
     return this.#joined && this.#stream.end * 1000 - this.position < AT_EDGE_MS;
   }
 
@@ -156,7 +159,7 @@ export class Playback extends EventTarget {
   }
 
   async play() {
-    if (this.live && !this.#joined) this.seekToEdge();
+    if (this.joinable && !this.#joined) this.seekToEdge();
     this.#joined = true;
     try {
       await this.#audio.play();

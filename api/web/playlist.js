@@ -1,11 +1,11 @@
 // The media playlist (RFC 8216) as the recorder writes it. Pure.
 
 /**
- * `{init, chunks: [{url, start, end}], ended}`; times in seconds of media time, addresses resolved
- * against `base`. Media time is the sum of the lengths before: the recorder's playlists keep every
- * chunk from the first on.
+ * `{init, chunks: [{uri, start, end}], ended}`; times in seconds of media time, addresses as they
+ * stand, relative to the playlist's own. Media time is the sum of the lengths before: the recorder's
+ * playlists keep every chunk from the first on.
  */
-export function parsePlaylist(text, base) {
+export function parsePlaylist(text) {
   if (!text.startsWith("#EXTM3U")) throw new Error("the playlist does not begin with #EXTM3U");
   const playlist = { init: null, chunks: [], ended: false };
   let length = null;
@@ -16,11 +16,11 @@ export function parsePlaylist(text, base) {
       length = Number.parseFloat(line.slice(8));
     } else if (line.startsWith("#EXT-X-MAP:")) {
       const uri = /URI="([^"]+)"/.exec(line);
-      if (uri) playlist.init = new URL(uri[1], base).href;
+      if (uri) playlist.init = uri[1];
     } else if (line === "#EXT-X-ENDLIST") {
       playlist.ended = true;
     } else if (line !== "" && !line.startsWith("#") && length !== null) {
-      playlist.chunks.push({ url: new URL(line, base).href, start: at, end: at + length });
+      playlist.chunks.push({ uri: line, start: at, end: at + length });
       at += length;
       length = null;
     }

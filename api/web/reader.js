@@ -68,8 +68,9 @@ export class Reader {
 
 // Why there are no words: a title and what follows from it.
 function why(recording, transcript) {
-  if (recording.state === "failed") return ["The file could not be read", "Nothing of it was kept. Import it again, or look at the job’s error for the reason."];
+  if (recording.state === "failed") return ["The file could not be read", "Nothing of it was kept. Check the file and import it again."];
   if (recording.state === "importing") return ["The file is being read", "Its words come once all of it has been read."];
+  if (!isOpen(recording) && recording.duration_ms === 0) return ["Nothing was recorded", "It ended before any sound came."];
   if (isOpen(recording)) return ["Listening for the first words", "They appear here a few seconds after they have been said."];
   if (recording.transcribing?.state === "dead") return ["The words could not be made", "The sound is complete and plays. The job can be tried again by the operator."];
   if (["ready", "running"].includes(recording.transcribing?.state)) return ["The words are on their way", "You can listen already. They appear here by themselves."];

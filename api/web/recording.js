@@ -63,7 +63,11 @@ class ReplayPage {
     announceTo(recording, this.#playback, this.#transport);
     this.#bar.setWords(this.#view.words);
     this.#feed.start();
-    if (recording.state !== "failed") await this.#playback.open(recording, timeIn(location.hash));
+    if (isOpen(recording) || recording.duration_ms > 0) {
+      await this.#playback.open(recording, timeIn(location.hash));
+    } else {
+      byId("player").hidden = true;
+    }
     this.#frame();
   }
 
@@ -148,6 +152,7 @@ class ReplayPage {
     const when = recording.started_at ?? recording.created_at;
     byId("when").dateTime = when;
     setText(byId("when"), fullDateTime(when));
+    byId("player-note").hidden = recording.state !== "paused";
     this.#host.render(recording);
     this.#renderGaps(recording.gaps);
     this.#renderDetails(recording);
@@ -173,6 +178,7 @@ class ReplayPage {
     this.#detailsKey = key;
     byId("downloads").replaceChildren(...downloadList(recording, transcript));
     byId("downloads-note").hidden = !isOpen(recording);
+    byId("downloads-box").hidden = recording.duration_ms === 0 && !isOpen(recording);
     byId("facts").replaceChildren(...facts(recording, transcript));
   }
 

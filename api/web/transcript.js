@@ -50,11 +50,7 @@ class Transcript extends HTMLElement {
 
   // Makes the paragraphs from index `from` on, which are new or have grown.
   #build(from) {
-    for (const block of this.#blocks.splice(from)) {
-      this.#near.unobserve(block.element);
-      if (block.element.contains(this.#roving)) this.#roving = null;
-      block.element.remove();
-    }
+    const place = this.#clear(from);
     const perLine = Math.max(24, (this.clientWidth - 88) / 9);
     const fragment = document.createDocumentFragment();
     for (const paragraph of this.#paragraphs.list.slice(from)) {
@@ -68,7 +64,21 @@ class Transcript extends HTMLElement {
     this.#speech = this.#blocks.filter((block) => block.paragraph.kind === "speech");
     this.#firsts = this.#speech.map((block) => block.paragraph.first);
     this.#lit = this.#now = null;
-    if (!this.#roving && this.words.length > 0) this.#rove(0, false);
+    if (!this.#roving && this.words.length > 0) this.#rove(place?.word ?? 0, place?.focused ?? false);
+  }
+
+  // Takes away the paragraphs from index `from` on; gives the word in the tab order that was there.
+  #clear(from) {
+    let place = null;
+    for (const block of this.#blocks.splice(from)) {
+      this.#near.unobserve(block.element);
+      if (this.#roving && block.element.contains(this.#roving)) {
+        place = { word: this.#roving.word, focused: document.activeElement === this.#roving };
+        this.#roving = null;
+      }
+      block.element.remove();
+    }
+    return place;
   }
 
   #element(block, perLine) {

@@ -87,10 +87,10 @@ export class Transport {
     const { play, live, rate } = this.#parts;
     const { playing, atEdge } = this.#playback;
     setIcon(play, playing ? "pause" : "play");
-    const listen = this.#playback.live && !playing ? "Listen live" : "Play";
+    const listen = this.#playback.joinable && !playing ? "Listen live" : "Play";
     play.setAttribute("aria-label", playing ? "Pause" : listen);
     this.#root.classList.toggle("waiting", playing && this.#playback.waiting);
-    live.hidden = !this.#playback.live || !this.#playback.exact;
+    live.hidden = !this.#playback.joinable || !this.#playback.exact;
     live.classList.toggle("at-edge", atEdge);
     live.setAttribute("aria-label", atEdge ? "You are listening live" : "Go to live");
     rate.value = String(this.#playback.rate);

@@ -1,7 +1,8 @@
 // A live recording's page: it plays from MediaSource and goes on by itself, its words grow, and when
 // the recording ends it becomes the replay without being loaded again.
 //
-// A fourth argument `end` ends the recording through the page's own button once its words have grown.
+// It ends the recording itself, with the page's own button, once its words have grown; with a fourth
+// argument `wait` it waits for someone else to end it.
 import { join } from "node:path";
 import { checkPhone, checkStructure } from "./accessible.mjs";
 import { SOON, expect, main, mediaTime, open, until } from "./support.mjs";
@@ -13,7 +14,7 @@ const wordCount = (page) => page.evaluate(() => document.querySelector("rt-trans
 
 async function plays(page) {
   await page.getByRole("button", { name: "Listen live" }).click();
-  await until(page, "it plays", () => !document.getElementById("audio").paused && document.getElementById("audio").readyState > 2);
+  await until(page, "it plays", () => !document.getElementById("audio").paused && document.getElementById("audio").readyState > 2, null, LONG);
   const source = await page.evaluate(() => document.getElementById("audio").src);
   expect(source.startsWith("blob:"), `it plays ${source} and not a MediaSource`);
   return mediaTime(page);
@@ -23,7 +24,7 @@ async function plays(page) {
 async function goesOn(page, from) {
   const had = await page.evaluate(() => {
     const { buffered } = document.getElementById("audio");
-    return buffered.end(buffered.length - 1);
+    return buffered.length > 0 ? buffered.end(buffered.length - 1) : 0;
   });
   const at = await until(page, "it plays on past what had been recorded", (had) => {
     const at = document.getElementById("audio").currentTime;
@@ -104,7 +105,7 @@ await main(async ({ browser, base, id, out, rest }) => {
   await phone.page.screenshot({ path: join(out, "live-phone.png") });
   await phone.context.close();
   const grown = await wordCount(page);
-  if (rest.includes("end")) await endFromPage(page);
+  if (!rest.includes("wait")) await endFromPage(page);
   const duration = await becomesReplay(page, at);
   const version = await wordsBecomeFinal(page);
   await replays(page);

@@ -2,6 +2,7 @@
 // that leave the server, and checks that say what they expected.
 import { createRequire } from "node:module";
 import { mkdirSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 
 /** Longest wait for anything that should happen by itself, in ms. */
@@ -17,10 +18,16 @@ const LAUNCH = [
   "--disable-sync",
 ];
 
+// playwright-core from the folder that ROOMTAPE_PLAYWRIGHT names, from NODE_PATH, or from where
+// `make test` puts it.
 function playwright() {
-  const home = process.env.ROOMTAPE_PLAYWRIGHT ?? process.env.NODE_PATH?.replace(/\/node_modules\/?$/, "");
-  const from = home ? join(home, "package.json") : import.meta.url;
-  return createRequire(from)("playwright-core");
+  const set = process.env.ROOMTAPE_PLAYWRIGHT ?? process.env.NODE_PATH?.replace(/\/node_modules\/?$/, "");
+  const home = set ?? join(homedir(), ".cache/roomtape/node");
+  try {
+    return createRequire(join(home, "package.json"))("playwright-core");
+  } catch (error) {
+    throw new Error(`${home} holds no node_modules/playwright-core: npm install --prefix ${home} playwright-core`, { cause: error });
+  }
 }
 
 /** Fails with `message` unless `holds`. */
