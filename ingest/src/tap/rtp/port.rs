@@ -1,0 +1,210 @@
+//! One room's port: drains the socket into the [`Receiver`] and hands its output to the room's feed.
+//! Whether anything is kept is decided behind the feed: without one, audio is dropped here.
+
+use std::error::Error;
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use models::{Room, WallMicros};
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{Output, Receiver};
+use crate::tap::{Event, Source};
+use crate::{Feed, Supervisor};
+
+/// How soon a room that did not let its source in is asked again.
+const ATTACH_EVERY: Duration = Duration::from_secs(2);
+/// How long a socket that fails is left alone.
+const SOCKET_REST: Duration = Duration::from_millis(100);
+/// Datagrams read before their output is handed on: a second of four streams of 5 ms packets.
+const BATCH: usize = 1024;
+/// Longer datagrams are no audio that anyone sends: 120 ms of Opus at its highest rate take 8 kB.
+const DATAGRAM_MAX: usize = 16 * 1024;
+
+pub(super) struct Port {
+    socket: UdpSocket,
+    room: watch::Receiver<Room>,
+    supervisor: Supervisor,
+    receiver: Receiver,
+    /// Origin of the receiver's clock.
+    began: Instant,
+    /// The source that is active, and its way into the room, if it was let in.
+    source: Option<Source>,
+    feed: Option<Feed>,
+    /// Not to ask again before.
+    ask_at: Duration,
+    /// Why the source was not let in: said once.
+    refused: Option<String>,
+    /// What is to be handed on, and when its last packet arrived.
+    events: Vec<Event>,
+    arrived: Duration,
+}
+
+impl Port {
+    pub(super) fn new(
+        socket: UdpSocket,
+        room: watch::Receiver<Room>,
+        supervisor: Supervisor,
+    ) -> Self {
+        Self {
+            socket,
+            room,
+            supervisor,
+            receiver: Receiver::new(),
+            began: Instant::now(),
+            source: None,
+            feed: None,
+            ask_at: Duration::ZERO,
+            refused: None,
+            events: Vec::new(),
+            arrived: Duration::ZERO,
+        }
+    }
+
+    /// Serves the port until `stop`. Its source then counts as gone away.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut timer = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.turn(timer.as_mut()) => {}
+            }
+        }
+    }
+
+    /// Waits for a datagram or the receiver's deadline, and deals with all there is.
+    async fn turn(&mut self, mut timer: Pin<&mut Sleep>) {
+        if let Some(deadline) = self.receiver.next_deadline() {
+            let deadline = (self.began + deadline).into();
+            // The away deadline moves on with each packet: a timer that fires too early costs less
+            // than moving it each time.
+            if timer.is_elapsed() || deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
+        }
+        let waiting = self.receiver.next_deadline().is_some();
+        tokio::select! {
+            ready = self.socket.readable() => {
+                if let Err(error) = ready {
+                    self.socket_error(error).await;
+                }
+            }
+            () = timer, if waiting => {}
+        }
+        // Drained before the receiver learns what time it is: what waits here did arrive.
+        if let Err(error) = self.drain() {
+            self.socket_error(error).await;
+        }
+        self.hand_on().await;
+    }
+
+    /// Reads datagrams until there are none, or [`BATCH`].
+    fn drain(&mut self) -> io::Result<()> {
+        let mut datagram = [0; DATAGRAM_MAX];
+        for _ in 0..BATCH {
+            match self.socket.try_recv_from(&mut datagram) {
+                Ok((length, from)) => {
+                    self.receiver.datagram(from, &datagram[..length], self.began.elapsed());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// A socket that is not connected has hardly any errors; none ends the port.
+    async fn socket_error(&mut self, error: io::Error) {
+        tracing::warn!(room = self.slug(), error = &error as &dyn Error, "rtp socket not read");
+        tokio::time::sleep(SOCKET_REST).await;
+    }
+
+    async fn hand_on(&mut self) {
+        while let Some(output) = self.receiver.poll(self.began.elapsed()) {
+            match output {
+                Output::Media { event, arrival } => {
+                    self.events.push(event);
+                    self.arrived = arrival;
+                }
+                Output::Started(source) => {
+                    tracing::info!(
+                        room = self.slug(),
+                        source = source.description,
+                        "rtp source arrived"
+                    );
+                    (self.source, self.refused) = (Some(source), None);
+                    self.ask_at = Duration::ZERO;
+                }
+                Output::Changed(source) => {
+                    tracing::info!(room = self.slug(), source, "rtp source began anew");
+                }
+                Output::Away(run) => {
+                    self.send().await;
+                    (self.source, self.feed) = (None, None);
+                    tracing::info!(room = self.slug(), ?run, "rtp source away");
+                }
+                Output::Trouble { trouble, times } => {
+                    let error = &trouble as &dyn Error;
+                    tracing::warn!(room = self.slug(), error, times, "rtp trouble");
+                }
+            }
+        }
+        self.send().await;
+    }
+
+    /// Hands the events on, or drops them where they may not be kept.
+    async fn send(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
+        if self.feed.is_none() {
+            self.attach().await;
+        }
+        let events = std::mem::take(&mut self.events);
+        let since = self.began.elapsed().saturating_sub(self.arrived);
+        let Some(feed) = &mut self.feed else { return };
+        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        let arrived = WallMicros(WallMicros::now().0.saturating_sub(since));
+        if feed.send(events, arrived).await.is_err() {
+            tracing::info!(room = self.slug(), "room takes no more from the rtp source");
+            self.feed = None;
+            self.ask_at = self.began.elapsed() + ATTACH_EVERY;
+        }
+    }
+
+    /// Asks for a feed, unless that was just done.
+    async fn attach(&mut self) {
+        let now = self.began.elapsed();
+        let Some(source) = self.source.clone() else { return };
+        if now < self.ask_at {
+            return;
+        }
+        self.ask_at = now + ATTACH_EVERY;
+        let room = self.room.borrow().clone();
+        match self.supervisor.attach(&room, source, WallMicros::now()).await {
+            Ok(feed) => (self.feed, self.refused) = (Some(feed), None),
+            Err(error) => {
+                let mut reason = error.to_string();
+                if let Some(cause) = error.source() {
+                    reason = format!("{reason}: {cause}");
+                }
+                self.refuse(reason);
+            }
+        }
+    }
+
+    fn refuse(&mut self, reason: String) {
+        if self.refused.as_ref() != Some(&reason) {
+            tracing::warn!(room = self.slug(), reason, "rtp audio is dropped");
+            self.refused = Some(reason);
+        }
+    }
+
+    fn slug(&self) -> String {
+        self.room.borrow().slug.clone()
+    }
+}
