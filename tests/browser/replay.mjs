@@ -1,6 +1,7 @@
 // The replay of an ended recording, and the list that leads to it, in a real browser.
 import { join } from "node:path";
 import { checkContrast, checkPhone, checkStructure } from "./accessible.mjs";
+import { checkModules } from "./modules.mjs";
 import { expect, main, mediaTime, open, openReplay, until } from "./support.mjs";
 
 /** How far from a word's start a click may land, in seconds. */
@@ -225,11 +226,12 @@ await main(async ({ browser, base, id, out }) => {
   const found = await findWorks(page);
   const gaps = await gapsShown(page, recording);
   await seekBarSpeaks(page, recording);
+  const long = await checkModules(page);
   expect(faults.length === 0, faults.join("; "));
   const words = await page.evaluate((view) => document.querySelector(view).words.length, view);
   await sharedLink(browser, base, id, await startOf(page, clicked.index));
   await listFinds(browser, base, recording);
   await unknownSaysSo(browser, base);
   const contrast = await looks(browser, base, id, out);
-  return { words, headings, lit, clicked_off_s: clicked.off, caption, found, gaps, contrast, position_s: await mediaTime(page) };
+  return { words, headings, lit, clicked_off_s: clicked.off, caption, found, gaps, long, contrast, position_s: await mediaTime(page) };
 });
