@@ -31,6 +31,20 @@ impl Db {
         )?;
         rows.into_iter().map(Segment::try_from).collect()
     }
+
+    /// The last segment of a transcript, suppressed ones included: what the next window follows.
+    ///
+    /// # Errors
+    /// [`Error::Query`].
+    pub async fn last_segment(&self, transcript: TranscriptId) -> Result<Option<Segment>> {
+        let row: Option<Row> = one!(
+            self.pools,
+            "read the last segment",
+            "SELECT * FROM segments WHERE transcript_id = $1 ORDER BY ordinal DESC LIMIT 1",
+            transcript.0,
+        )?;
+        row.map(Segment::try_from).transpose()
+    }
 }
 
 /// Adds a segment to a transcript.
