@@ -1,0 +1,149 @@
+//! Anything symphonia reads to events: decoded, mixed, resampled and encoded once; Opus kept as it
+//! came.
+
+use models::{GapCause, Ticks};
+
+use crate::decode::{self, Decoder, Piece};
+use crate::encode::{self, Encoder};
+use crate::mix::Mix;
+use crate::resample::{self, Resampler};
+use crate::tap::Event;
+use symphonia::core::audio::Channels;
+
+/// Why it stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What came in.
+    #[error(transparent)]
+    Decode(#[from] decode::Error),
+    /// Its sampling rate.
+    #[error(transparent)]
+    Resample(#[from] resample::Error),
+    /// What goes out.
+    #[error(transparent)]
+    Encode(#[from] encode::Error),
+}
+
+/// Pulls events out of a [`Decoder`]. Blocks as its source does.
+pub struct Transcoder {
+    decoder: Decoder,
+    channels: u8,
+    path: Option<Path>,
+    encoder: Option<Encoder>,
+    failed: Option<Error>,
+    ended: bool,
+}
+
+/// The way of one sampling rate and layout to the encoder.
+struct Path {
+    rate: u32,
+    layout: Channels,
+    mix: Mix,
+    resampler: Resampler,
+}
+
+impl Transcoder {
+    /// Events of what `decoder` reads. `channels` (1 or 2) are given where it has to be encoded.
+    #[must_use]
+    pub fn new(decoder: Decoder, channels: u8) -> Self {
+        Self { decoder, channels, path: None, encoder: None, failed: None, ended: false }
+    }
+
+    /// What it reads from.
+    #[must_use]
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The next events; `None` at the end. All that could be decoded is handed out before an error.
+    ///
+    /// # Errors
+    /// The rest cannot be read.
+    pub fn next(&mut self) -> Result<Option<Vec<Event>>, Error> {
+        while !self.ended {
+            let mut events = Vec::new();
+            match self.step(&mut events) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.ended = true;
+                    self.flush(&mut events)?;
+                }
+                Err(error) => {
+                    self.ended = true;
+                    self.failed = Some(error);
+                    self.flush(&mut events)?;
+                }
+            }
+            if !events.is_empty() {
+                return Ok(Some(events));
+            }
+        }
+        self.failed.take().map_or(Ok(None), Err)
+    }
+
+    /// Takes one piece through; false at the end.
+    fn step(&mut self, events: &mut Vec<Event>) -> Result<bool, Error> {
+        let Some(piece) = self.decoder.next()? else { return Ok(false) };
+        match piece {
+            Piece::Opus(packet) => events.push(Event::Packet(packet)),
+            Piece::Hole(duration) => {
+                events.push(Event::Lost { duration, cause: GapCause::Broken });
+            }
+            Piece::Samples { rate, layout, samples } => {
+                let fits = |path: &&mut Path| path.rate == rate && path.layout == *layout;
+                let mut ready = Vec::new();
+                let path = match self.path.as_mut().filter(fits) {
+                    Some(path) => path,
+                    None => {
+                        let path = Path {
+                            rate,
+                            layout: layout.clone(),
+                            mix: Mix::new(layout, self.channels),
+                            resampler: Resampler::new(rate, self.channels)?,
+                        };
+                        if let Some(old) = self.path.take() {
+                            old.resampler.finish(&mut ready)?;
+                        }
+                        self.path.insert(path)
+                    }
+                };
+                let mut mixed = Vec::with_capacity(samples.len());
+                path.mix.push(samples, &mut mixed);
+                path.resampler.push(&mixed, &mut ready)?;
+                self.encode(&ready, events)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn encode(&mut self, samples: &[f32], events: &mut Vec<Event>) -> Result<(), Error> {
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => none.insert(Encoder::new(self.channels)?),
+        };
+        events.extend(encoder.push(samples)?.into_iter().map(Event::Packet));
+        Ok(())
+    }
+
+    /// Brings out what resampler and encoder still hold.
+    fn flush(&mut self, events: &mut Vec<Event>) -> Result<(), Error> {
+        let mut rest = Vec::new();
+        if let Some(path) = self.path.take() {
+            path.resampler.finish(&mut rest)?;
+            self.encode(&rest, events)?;
+        }
+        if let Some(encoder) = self.encoder.take() {
+            events.extend(encoder.finish()?.into_iter().map(Event::Packet));
+        }
+        Ok(())
+    }
+}
+
+/// The media time of events.
+#[must_use]
+pub fn length(events: &[Event]) -> Ticks {
+    events.iter().map(Event::duration).sum()
+}
+
+#[cfg(test)]
+mod tests;
