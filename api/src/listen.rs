@@ -136,3 +136,66 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, Bytes};
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_connection_ends_and_one_that_talks_does_not() {
+        let (mut ours, theirs) = duplex(64);
+        let patience = Duration::from_millis(30);
+        let mut watched = Watched::new(theirs, patience);
+        let mut byte = [0];
+        let began = Instant::now();
+        // Longer in all than the patience, but never silent.
+        while began.elapsed() < patience * 3 {
+            ours.write_all(b"x").await.unwrap();
+            watched.read_exact(&mut byte).await.unwrap();
+            watched.write_all(b"y").await.unwrap();
+            ours.read_exact(&mut byte).await.unwrap();
+        }
+        let error = watched.read_exact(&mut byte).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // Nobody takes what is written: once the pipe is full that is silence too.
+        let error = watched.write_all(&[0; 1000]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn shutdown_finishes_what_is_under_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (more, parts) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(1);
+        let parts = std::sync::Mutex::new(Some(parts));
+        let handler = async move || {
+            let parts = parts.lock().unwrap().take().unwrap();
+            Body::from_stream(futures_util::stream::unfold(parts, |mut parts| async {
+                parts.recv().await.map(|part| (part, parts))
+            }))
+        };
+        let handler = std::sync::Arc::new(handler);
+        let router = Router::new().route("/", get(async move || handler().await));
+        let shutdown = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, router, shutdown.clone()));
+
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        more.send(Ok("first".into())).await.unwrap();
+        let mut text = Vec::new();
+        while !text.ends_with(b"first\r\n") {
+            stream.read_buf(&mut text).await.unwrap();
+        }
+        shutdown.cancel();
+        more.send(Ok("last".into())).await.unwrap();
+        drop(more);
+        stream.read_to_end(&mut text).await.unwrap();
+        assert!(text.ends_with(b"last\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&text));
+        served.await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}
