@@ -1,0 +1,104 @@
+//! A thread that decodes: the async threads never do.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use crate::engine::{Decoding, Error, Model, Session};
+use crate::listen::Clip;
+use crate::reading::{self, Judged};
+
+type Answer = Result<Vec<Judged>, Error>;
+
+struct Request {
+    clip: Clip,
+    threads: usize,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// A handle on the thread. It ends when the handle is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    requests: mpsc::Sender<Request>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// Why a clip was not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The engine failed.
+    #[error("reading the words of a window")]
+    Engine(#[from] Error),
+    /// The thread ended in a panic.
+    #[error("the engine's thread is gone")]
+    Gone,
+}
+
+impl Seat {
+    /// Starts the thread. The memory to decode in is taken with the first clip.
+    pub(super) fn new(model: Model) -> io::Result<Self> {
+        let (requests, queue) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || serve(&model, &queue, &asked))?;
+        Ok(Self { requests, stop, thread })
+    }
+
+    /// Reads a clip with so many threads.
+    pub(super) async fn read(&self, clip: Clip, threads: usize) -> Result<Vec<Judged>, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request { clip, threads, answer };
+        self.requests.send(request).map_err(|_| Refusal::Gone)?;
+        Ok(answered.await.map_err(|_| Refusal::Gone)??)
+    }
+
+    /// Until the guard is dropped clips are read; then what is being read is broken off.
+    pub(super) fn begin(&self) -> StopGuard {
+        self.stop.store(false, Ordering::Relaxed);
+        StopGuard(Arc::clone(&self.stop))
+    }
+
+    /// Whether the thread ended in a panic.
+    pub(super) fn is_gone(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Breaks off what is being read when it is dropped.
+pub(super) struct StopGuard(Arc<AtomicBool>);
+
+impl Drop for StopGuard {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn serve(model: &Model, queue: &mpsc::Receiver<Request>, stop: &AtomicBool) {
+    let mut session = None;
+    for Request { clip, threads, answer } in queue {
+        // Nobody waits any more for what an ended job had asked.
+        if answer.is_closed() {
+            continue;
+        }
+        let words = room(&mut session, model).and_then(|session| {
+            reading::read(&clip, |samples, temperature| {
+                session.hear(samples, Decoding { threads, temperature }, stop)
+            })
+        });
+        drop(answer.send(words));
+    }
+}
+
+fn room<'a>(session: &'a mut Option<Session>, model: &Model) -> Result<&'a mut Session, Error> {
+    match session {
+        Some(session) => Ok(session),
+        none => Ok(none.insert(model.session()?)),
+    }
+}

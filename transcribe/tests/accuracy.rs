@@ -1,0 +1,81 @@
+//! How near the words come to the truth, with the demo weights. `make bench` prints the figures;
+//! `ROOMTAPE_SHOW_WORDS=1` prints the words too.
+
+mod support;
+
+use roomtape_transcribe::score::{Score, Truth};
+use roomtape_transcribe::window::Policy;
+use support::{Worker, conversation, later, noise, rms, truth};
+
+/// whisper.cpp's own command line has 0.4 % word errors on the conversation (greedy, no carried
+/// context); one point more is allowed. The times are a sixth of what its own word times are off.
+fn check(what: &str, score: &Score) {
+    println!("{what}: {score}");
+    assert!(score.word_error_rate <= 0.014, "{what}: {score}");
+    assert!(score.clause_start_max_s <= 0.15, "{what}: {score}");
+    assert!(score.word_start_median_s <= 0.08, "{what}: {score}");
+    assert!(score.word_start_p95_s <= 0.2, "{what}: {score}");
+    assert!(score.word_start_max_s <= 0.4, "{what}: {score}");
+}
+
+#[test]
+fn the_conversation_as_a_finished_recording_and_as_a_live_room() {
+    let mut worker = Worker::new();
+    let sound = conversation();
+    check("finished", &worker.score(&sound, Policy::FINISHED, &truth()));
+    check("live", &worker.score(&sound, Policy::LIVE, &truth()));
+}
+
+#[test]
+fn a_long_pause_inside_costs_nothing() {
+    let (mut sound, mut truth) = (conversation(), truth());
+    // Between two turns.
+    let turn = 14;
+    let cut =
+        (truth.turns[turn - 1].words.last().unwrap().end + truth.turns[turn].words[0].start) / 2.0;
+    let after = Truth { turns: truth.turns.split_off(turn) };
+    truth.turns.extend(later(&after, 45.0).turns);
+    let at = (cut * 16_000.0) as usize;
+    sound.splice(at..at, std::iter::repeat_n(0.0, 45 * 16_000));
+    check("45 s of pause", &Worker::new().score(&sound, Policy::FINISHED, &truth));
+}
+
+#[test]
+fn twice_as_long_is_as_good() {
+    let (mut sound, mut truth) = (conversation(), truth());
+    let again = later(&truth, sound.len() as f64 / 16_000.0);
+    sound.extend(sound.clone());
+    truth.turns.extend(again.turns);
+    check("twice", &Worker::new().score(&sound, Policy::FINISHED, &truth));
+}
+
+#[test]
+fn nobody_speaks_in_silence_hum_and_noise() {
+    let length = 60 * 16_000;
+    let hum = |i: usize| (i as f32 * 50.0 * std::f32::consts::TAU / 16_000.0).sin() * 0.1;
+    let sounds = [
+        ("silence", vec![0.0; length]),
+        ("hum", (0..length).map(hum).collect()),
+        ("white noise", noise(length, 0.05, false)),
+        ("pink noise", noise(length, 0.05, true)),
+    ];
+    let mut worker = Worker::new();
+    for (what, sound) in sounds {
+        let shown = worker.segments(&sound, Policy::FINISHED);
+        let shown: Vec<_> = shown.iter().filter(|segment| segment.suppressed.is_none()).collect();
+        assert!(shown.is_empty(), "{what}: {shown:?}");
+    }
+}
+
+/// The demo weights hear little in noise (their own authors' figure: 60 % wrong): what is asked is
+/// that it ends, in order, and that times stay right.
+#[test]
+fn noise_does_not_move_the_words() {
+    let mut sound = conversation();
+    let noise = noise(sound.len(), rms(&sound) / 10_f32.powf(15.0 / 20.0), true);
+    sound.iter_mut().zip(noise).for_each(|(sample, noise)| *sample += noise);
+    let score = Worker::new().score(&sound, Policy::FINISHED, &truth());
+    println!("15 dB of pink noise: {score}");
+    assert!(score.word_error_rate <= 0.7, "{score}");
+    assert!(score.word_start_median_s <= 0.16, "{score}");
+}

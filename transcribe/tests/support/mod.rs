@@ -1,0 +1,152 @@
+//! Sounds with known words, and the path from samples to segments without database or store.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use archive::Packet;
+use archive::pcm::Decoder;
+use bytes::Bytes;
+use models::{Segment, Ticks};
+use roomtape_transcribe::engine::{Decoding, Model, Session};
+use roomtape_transcribe::listen::Listener;
+use roomtape_transcribe::score::{self, Score, Transcript, Truth};
+use roomtape_transcribe::weights::Weights;
+use roomtape_transcribe::window::Policy;
+use roomtape_transcribe::{reading, stitch};
+
+/// A file of the bundled conversation.
+pub fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)
+}
+
+/// What is said in the conversation.
+pub fn truth() -> Truth {
+    Truth::parse(&std::fs::read_to_string(data("conversation.json")).unwrap()).unwrap()
+}
+
+/// The conversation as a room sends it: 16 kHz samples decoded from its Opus packets.
+pub fn conversation() -> Vec<f32> {
+    let file = std::fs::File::open(data("conversation.opus")).unwrap();
+    let mut reader = ogg::PacketReader::new(file);
+    let mut decoder = Decoder::new(16_000, 1).unwrap();
+    let mut samples = Vec::new();
+    let mut heads = 0;
+    while let Some(packet) = reader.read_packet().unwrap() {
+        if heads < 2 {
+            heads += 1;
+            continue;
+        }
+        let data = Bytes::from(packet.data);
+        let duration = archive::opus::duration(&data).unwrap();
+        samples.extend(decoder.decode(&Packet { data, duration }).unwrap());
+    }
+    samples
+}
+
+/// Decodes as a worker does, with the demo weights.
+pub struct Worker(Session);
+
+impl Worker {
+    pub fn new() -> Self {
+        Self(Model::open(&Weights::demo()).unwrap().session().unwrap())
+    }
+
+    /// The segments of `samples`, which come four seconds at a time.
+    pub fn segments(&mut self, samples: &[f32], policy: Policy) -> Vec<Segment> {
+        let mut listener = Listener::new(policy, Ticks::ZERO, &[]);
+        let mut segments = Vec::new();
+        for chunk in samples.chunks(64_000) {
+            listener.push(chunk);
+            self.read(&mut listener, &mut segments);
+        }
+        listener.finish();
+        self.read(&mut listener, &mut segments);
+        segments
+    }
+
+    fn read(&mut self, listener: &mut Listener, segments: &mut Vec<Segment>) {
+        let go_on = AtomicBool::new(false);
+        while let Some(clip) = listener.pop() {
+            let judged = reading::read(&clip, |samples, temperature| {
+                self.0.hear(samples, Decoding { threads: 1, temperature }, &go_on)
+            });
+            let new = stitch::join(segments.last(), clip.window.keep, judged.unwrap());
+            segments.extend(new);
+        }
+    }
+
+    /// How near it comes to `truth`.
+    pub fn score(&mut self, samples: &[f32], policy: Policy, truth: &Truth) -> Score {
+        let segments = self.segments(samples, policy);
+        check_order(&segments);
+        if std::env::var_os("ROOMTAPE_SHOW_WORDS").is_some() {
+            show(&segments);
+        }
+        score::score(truth, &Transcript { segments: segments.iter().map(Into::into).collect() })
+    }
+}
+
+/// Ordinals without a hole, and starts that never go back.
+pub fn check_order(segments: &[Segment]) {
+    let mut last = Ticks::ZERO;
+    for (i, segment) in segments.iter().enumerate() {
+        assert_eq!(segment.ordinal as usize, i);
+        for word in &segment.words {
+            assert!(word.span.start >= last, "{} starts before the word before it", word.text);
+            assert!(word.span.end > word.span.start, "{} has no length", word.text);
+            last = word.span.start;
+        }
+    }
+}
+
+fn show(segments: &[Segment]) {
+    for segment in segments {
+        let (from, to) = (segment.span.start, segment.span.end);
+        println!("{from} {to} {:?} {:.2}", segment.suppressed, segment.confidence);
+        for word in &segment.words {
+            print!("  {} {}", word.span.start, word.text);
+        }
+        println!();
+    }
+}
+
+/// The truth moved to later by so many seconds.
+pub fn later(truth: &Truth, seconds: f64) -> Truth {
+    let mut truth = truth.clone();
+    for word in truth.turns.iter_mut().flat_map(|turn| &mut turn.words) {
+        word.start += seconds;
+        word.end += seconds;
+    }
+    truth
+}
+
+/// Noise of the given loudness (root mean square), the same each time.
+pub fn noise(length: usize, loudness: f32, pink: bool) -> Vec<f32> {
+    let mut seed = 12_345_u32;
+    let mut white = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    // Paul Kellet's economy filter makes white noise pink within half a decibel.
+    let mut state = [0.0_f32; 3];
+    let mut sound: Vec<f32> = (0..length)
+        .map(|_| {
+            let sample = white();
+            if !pink {
+                return sample;
+            }
+            state[0] = 0.99765 * state[0] + sample * 0.099_046;
+            state[1] = 0.96300 * state[1] + sample * 0.296_516;
+            state[2] = 0.57000 * state[2] + sample * 1.052_691;
+            state.iter().sum::<f32>() + sample * 0.1848
+        })
+        .collect();
+    let scale = loudness / rms(&sound);
+    sound.iter_mut().for_each(|sample| *sample *= scale);
+    sound
+}
+
+/// Root mean square.
+pub fn rms(samples: &[f32]) -> f32 {
+    (samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32).sqrt()
+}
