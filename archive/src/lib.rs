@@ -2,7 +2,7 @@
 //!
 //! [`opus`] reads what an Opus packet says of itself; [`cmaf`] writes and reads fragments and cuts a
 //! torn tail; [`key`] names objects and [`store`] keeps them; [`chunk`] opens one and checks it
-//! against its row; [`concat`] serves all of them as one file; [`pcm`] and [`wav`] decode.
+//! against its row; [`mod@concat`] serves all of them as one file; [`pcm`] and [`wav`] decode.
 //!
 //! Invariants: the bytes of an Opus packet are never changed; an object, once published, never
 //! changes either, and a second write of other bytes under its name is an error; everything read

@@ -10,8 +10,9 @@ use crate::opus::{self, MAX_DURATION, Packet};
 use crate::store::Store;
 
 /// How much is decoded and dropped before a place that is jumped to, until the decoder has caught up
-/// with what it would be had it begun at the start (RFC 7845, section 4.6).
-pub const PRE_ROLL: Ticks = Ticks::from_millis(80);
+/// with what it would be had it begun at the start. RFC 7845, section 4.6, asks for 80 ms at least;
+/// after so little, speech was still 18 dB from itself, after twice that 58 dB.
+pub const PRE_ROLL: Ticks = Ticks::from_millis(240);
 
 /// The rate at which Whisper listens.
 const SPEECH_RATE: u32 = 16_000;
@@ -247,5 +248,152 @@ impl Reader {
         }
         self.samples.truncate(self.wanted);
         Ok(self.samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{conversation, keep};
+    use proptest::prelude::*;
+
+    fn decode_all(decoder: &mut Decoder, packets: &[Packet]) -> Vec<f32> {
+        packets.iter().flat_map(|packet| decoder.decode(packet).unwrap()).collect()
+    }
+
+    fn loudness(samples: &[f32]) -> f32 {
+        (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt()
+    }
+
+    #[test]
+    fn rates_and_channels_that_opus_lacks_are_refused() {
+        assert!(matches!(Decoder::new(44_100, 1), Err(Error::Open { source: Some(_), .. })));
+        assert!(matches!(Decoder::new(48_000, 3), Err(Error::Open { source: None, .. })));
+    }
+
+    #[test]
+    fn a_lost_or_damaged_packet_costs_only_itself() {
+        let packets = conversation();
+        let packets = &packets[100..200];
+        let whole = decode_all(&mut Decoder::new(48_000, 1).unwrap(), packets);
+        let toc = packets[50].data[0];
+        let lost = Bytes::copy_from_slice(&[toc & 0xFC]);
+        // Code 3 without its frame count: not a packet at all.
+        for data in [lost, Bytes::copy_from_slice(&[toc | 3])] {
+            let mut packets = packets.to_vec();
+            packets[50].data = data;
+            let concealed = decode_all(&mut Decoder::new(48_000, 1).unwrap(), &packets);
+            assert_eq!(concealed.len(), whole.len());
+            assert_eq!(concealed[..50 * 960], whole[..50 * 960]);
+            assert_ne!(concealed[50 * 960..51 * 960], whole[50 * 960..51 * 960]);
+            assert!(loudness(&concealed[50 * 960..51 * 960]) > 0.0, "made up, not silent");
+            let rest = 60 * 960;
+            let off = whole[rest..].iter().zip(&concealed[rest..]).map(|(a, b)| a - b);
+            assert!(loudness(&off.collect::<Vec<_>>()) < 0.1 * loudness(&whole[rest..]));
+        }
+    }
+
+    #[test]
+    fn a_shortened_packet_is_trimmed_and_fractions_do_not_drift() {
+        let mut packets = conversation();
+        packets.truncate(100);
+        for packet in &mut packets {
+            packet.duration = Ticks(959);
+        }
+        for (rate, expected) in [(48_000, 95_900), (16_000, 31_966)] {
+            let mut decoder = Decoder::new(rate, 1).unwrap();
+            assert_eq!(decode_all(&mut decoder, &packets).len(), expected);
+            assert_eq!(decoder.position(), Ticks(95_900));
+        }
+    }
+
+    #[test]
+    fn two_channels_of_a_mono_packet_are_alike() {
+        let packets = conversation();
+        let stereo = decode_all(&mut Decoder::new(48_000, 2).unwrap(), &packets[..100]);
+        assert_eq!(stereo.len(), 2 * 96_000);
+        assert!(stereo.chunks(2).all(|frame| frame[0] == frame[1]));
+    }
+
+    #[test]
+    fn a_stereo_mix_is_heard_in_one_channel() {
+        let stereo = ::opus::Channels::Stereo;
+        let mut encoder = ::opus::Encoder::new(48_000, stereo, ::opus::Application::Audio).unwrap();
+        let mut decoder = Decoder::new(16_000, 1).unwrap();
+        let mut heard = Vec::new();
+        for frame in 0..50 {
+            // A tone on the left, silence on the right.
+            let tone = |at: usize| ((frame * 960 + at) as f32 * 0.05).sin() * 0.5;
+            let samples: Vec<f32> = (0..960).flat_map(|at| [tone(at), 0.0]).collect();
+            let data = encoder.encode_vec_float(&samples, 1275).unwrap().into();
+            heard.extend(decoder.decode(&Packet { data, duration: Ticks(960) }).unwrap());
+        }
+        assert_eq!(heard.len(), 16_000);
+        // Half of the left: 0.5 / √2 / 2.
+        assert!((loudness(&heard[3_200..]) - 0.177).abs() < 0.02, "{}", loudness(&heard[3_200..]));
+    }
+
+    #[tokio::test]
+    async fn any_span_is_cut_from_the_whole_to_the_sample() {
+        let packets = conversation();
+        let kept = keep(&packets[..1_000]).await;
+        let whole = decode_all(&mut Decoder::new(16_000, 1).unwrap(), &packets[..1_000]);
+        let read = |span| read_mono_16k(&kept.store, kept.recording, &kept.chunks, span);
+        for (start, end) in [
+            (0, 960_000),
+            (0, 1),
+            (7, 48_001),
+            (192_000, 384_000),
+            (191_999, 200_000),
+            (500_001, 500_001),
+        ] {
+            let span = Span::new(Ticks(start), Ticks(end));
+            let samples = read(span).await.unwrap();
+            assert_eq!(samples.len() as u64, span.duration().to_samples(16_000), "{span:?}");
+            let first = span.start.to_samples(16_000) as usize;
+            let expected = &whole[first..first + samples.len()];
+            let off: Vec<f32> = samples.iter().zip(expected).map(|(a, b)| a - b).collect();
+            let bound = 0.02 * loudness(&whole);
+            assert!(off.is_empty() || loudness(&off) < bound, "{span:?}: {}", loudness(&off));
+        }
+    }
+
+    #[tokio::test]
+    async fn chunks_around_the_span_are_enough_and_holes_are_errors() {
+        let kept = keep(&conversation()[..1_000]).await;
+        let (store, id, chunks) = (&kept.store, kept.recording, &kept.chunks);
+        let span = Span::new(Ticks::from_secs(9), Ticks::from_secs(11));
+        let all = read_mono_16k(store, id, chunks, span).await.unwrap();
+        assert!(read_mono_16k(store, id, &chunks[2..3], span).await.unwrap() == all);
+        let wide = Span::new(Ticks::from_secs(5), Ticks::from_secs(15));
+        for (chunks, expected) in [
+            (vec![], 5),
+            (vec![chunks[2].clone()], 5),
+            (vec![chunks[1].clone(), chunks[3].clone()], 8),
+            (chunks[..3].to_vec(), 12),
+        ] {
+            let error = read_mono_16k(store, id, &chunks, wide).await.unwrap_err();
+            let Error::Uncovered { at } = error else { panic!("{error}") };
+            assert_eq!(at, Ticks::from_secs(expected));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_packet_gives_exactly_its_length(
+            packets in prop::collection::vec(
+                (prop::collection::vec(any::<u8>(), 0..80), 0..=5760_u64), 1..6),
+            rate in prop::sample::select(vec![16_000, 48_000]),
+            channels in 1..=2_u8,
+        ) {
+            let mut decoder = Decoder::new(rate, channels).unwrap();
+            let (mut ticks, mut samples) = (0, 0);
+            for (data, duration) in packets {
+                let packet = Packet { data: data.into(), duration: Ticks(duration) };
+                ticks += duration;
+                samples += decoder.decode(&packet).unwrap().len() as u64;
+                prop_assert_eq!(samples, Ticks(ticks).to_samples(rate) * u64::from(channels));
+            }
+        }
     }
 }

@@ -26,7 +26,7 @@ fn is_riff(data: u64) -> bool {
     data + RIFF_BYTES - 8 <= u64::from(u32::MAX)
 }
 
-/// The size of the whole file: [`header`] and the bytes of [`stream`].
+/// The size of the whole file: [`header`] and the bytes of [`stream()`].
 #[must_use]
 pub fn len(total: Ticks, channels: u8) -> u64 {
     let data = data_len(total, channels);
@@ -116,4 +116,34 @@ fn decode_chunk(
         }
     }
     Ok((decoder, out.freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_header_is_plain_riff() {
+        let header = header(Ticks(48_000), 2);
+        assert_eq!(header.len(), 44);
+        assert_eq!(&header[..8], b"RIFF\x24\xEE\x02\0");
+        assert_eq!(&header[20..36], b"\x01\0\x02\0\x80\xBB\0\0\0\xEE\x02\0\x04\0\x10\0");
+        assert_eq!(&header[36..], b"data\0\xEE\x02\0");
+        assert_eq!(len(Ticks(48_000), 2), 44 + 192_000);
+    }
+
+    #[test]
+    fn the_header_turns_to_rf64_where_32_bits_end() {
+        // The most data for which "size of the file less 8" fits: 2^32 - 1 - 36, rounded to frames.
+        let most = Ticks((u64::from(u32::MAX) - 36) / 4);
+        assert_eq!((&header(most, 2)[..4], len(most, 2)), (&b"RIFF"[..], most.0 * 4 + 44));
+        let more = most + Ticks(1);
+        let header = header(more, 2);
+        assert_eq!(len(more, 2), more.0 * 4 + header.len() as u64);
+        assert_eq!(&header[..20], b"RF64\xFF\xFF\xFF\xFFWAVEds64\x1C\0\0\0");
+        let field = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().unwrap());
+        assert_eq!(field(20), len(more, 2) - 8);
+        assert_eq!((field(28), field(36)), (more.0 * 4, more.0));
+        assert_eq!(&header[header.len() - 8..], b"data\xFF\xFF\xFF\xFF");
+    }
 }

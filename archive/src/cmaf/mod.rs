@@ -1,7 +1,8 @@
 //! The stored form: Opus in CMAF, that is fragmented MP4 (ISO/IEC 14496-12, 23000-19; the Opus
 //! sample entry is that of "Encapsulation of Opus in ISO Base Media File Format").
 //!
-//! One track, number 1, timescale 48,000. A chunk is 1 to [`FRAGMENTS_PER_CHUNK`] fragments; a
+//! One track, number 1, timescale 48,000. A chunk is 1 to [`FRAGMENTS_PER_CHUNK`] fragments: as many
+//! as it was made durable in while it was written, one once [`Fragment::join`] has sealed it. A
 //! fragment is
 //!
 //! ```text
@@ -72,6 +73,19 @@ impl Fragment {
     #[must_use]
     pub fn span(&self) -> Span {
         Span::new(self.start, self.start + self.duration())
+    }
+
+    /// One fragment of a chunk's fragments, which follow each other: what is written when the chunk
+    /// is sealed. `None` where there are none.
+    ///
+    /// A file whose index ([`mod@crate::concat`]) has several fragments behind one reference plays, but
+    /// ffmpeg (5.1, and what is built on it) seeks wrongly in it: after a jump into a reference of
+    /// which it has read a part, it goes on with the next reference and leaves out the rest.
+    #[must_use]
+    pub fn join(fragments: &[Self]) -> Option<Self> {
+        let first = fragments.first()?;
+        let packets = fragments.iter().flat_map(|fragment| &fragment.packets).cloned().collect();
+        Some(Self { packets, ..*first })
     }
 }
 
