@@ -71,7 +71,9 @@ pub(super) async fn words_are_read_as_they_were_written(place: &Place) {
     assert_eq!(begun.made_by, made_by("base.en"));
 
     let segments = [segment(0), segment(1), segment(2)];
+    assert_eq!(db.last_segment(begun.id).await.unwrap(), None);
     commit(&db, &lease, begun.id, 30, &segments).await.unwrap();
+    assert_eq!(db.last_segment(begun.id).await.unwrap().as_ref(), segments.last());
     assert_eq!(db.segments(begun.id, 0).await.unwrap(), segments);
     assert_eq!(db.segments(begun.id, 2).await.unwrap(), segments[2..]);
     assert_eq!(db.segments(begun.id, 3).await.unwrap(), []);
