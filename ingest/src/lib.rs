@@ -16,6 +16,7 @@ pub mod cut;
 pub mod decode;
 pub mod encode;
 pub mod import;
+pub mod mix;
 pub mod ogg;
 pub mod record;
 pub mod recover;
@@ -24,7 +25,11 @@ pub mod spool;
 pub mod supervise;
 pub mod tap;
 pub mod timeline;
+pub mod transcode;
 pub mod upload;
+
+#[cfg(test)]
+mod testing;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -37,6 +42,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use import::{Imported, import_file};
 pub use record::{Mode, Place, Recorder};
 pub use supervise::{Feed, Refused, Supervisor};
 pub use tap::{Event, Source};

@@ -15,6 +15,8 @@
 //! - [`mend`] makes what a crash left whole: the last chunk is cut after its last whole fragment,
 //!   an empty one is removed, and so are lines for what is not there. A gap without length (a
 //!   pause) before a chunk that was never begun stays: it belongs to the next fragment.
+//! - Sizes and offsets are all that tells a whole fragment. Where a power cut leaves a file longer
+//!   than what reached the disk, the one fragment that was not synced may pass with zeros in it.
 //! - Chunk and sidecar are removed when the chunk is in the store and rowed, and only then.
 //! - The directory is locked (`flock`) by the process that writes there; the lock goes with it.
 //!

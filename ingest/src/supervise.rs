@@ -21,6 +21,7 @@ mod registry;
 mod rows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use models::recording::Origin;
 use models::room::RecordingPolicy;
@@ -53,6 +54,22 @@ struct Shared {
     rooms: Registry,
     actors: TaskTracker,
     stop: CancellationToken,
+    limits: Limits,
+}
+
+/// How long is too long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// A source that has been silent for longer makes way for a new one.
+    pub(crate) silent: Duration,
+    /// What waits in an open fragment is written after this long, whether it is full or not.
+    pub(crate) sync_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { silent: Duration::from_secs(5), sync_within: Duration::from_secs(1) }
+    }
 }
 
 /// Why a source was not let in.
@@ -100,6 +117,8 @@ pub struct Feed {
 struct Batch {
     events: Vec<Event>,
     arrived: WallMicros,
+    /// What the source has turned out to be.
+    source: Option<Source>,
 }
 
 /// A source at a room's door.
@@ -113,8 +132,12 @@ impl Supervisor {
     /// A supervisor whose actors end when `stop` is cancelled.
     #[must_use]
     pub fn new(place: Place, stop: CancellationToken) -> Self {
+        Self::with_limits(place, stop, Limits::default())
+    }
+
+    pub(crate) fn with_limits(place: Place, stop: CancellationToken, limits: Limits) -> Self {
         let (rooms, actors) = (Registry::default(), TaskTracker::new());
-        Self { shared: Arc::new(Shared { place, rooms, actors, stop }) }
+        Self { shared: Arc::new(Shared { place, rooms, actors, stop, limits }) }
     }
 
     /// Watches the rows until the supervisor is stopped, and then until every actor has written
@@ -186,7 +209,17 @@ impl Feed {
     /// # Errors
     /// [`Closed`]: stop sending and drop the feed.
     pub async fn send(&self, events: Vec<Event>, arrived: WallMicros) -> Result<(), Closed> {
-        self.batches.send(Batch { events, arrived }).await.map_err(|_| Closed)
+        self.batches.send(Batch { events, arrived, source: None }).await.map_err(|_| Closed)
+    }
+
+    /// Says what the source has turned out to be, where its first bytes had to be seen to know.
+    /// Counts where it comes before the first event.
+    ///
+    /// # Errors
+    /// [`Closed`]: stop sending and drop the feed.
+    pub async fn introduce(&self, source: Source, now: WallMicros) -> Result<(), Closed> {
+        let batch = Batch { events: Vec::new(), arrived: now, source: Some(source) };
+        self.batches.send(batch).await.map_err(|_| Closed)
     }
 
     /// The source ended cleanly. Clients reconnect, so that the recording still waits out the

@@ -24,10 +24,6 @@ mod open;
 
 use open::{Open, drained};
 
-/// A source that has been silent for longer makes way for a new one.
-const SILENT: Duration = Duration::from_secs(5);
-/// What waits in an open fragment is written after this long, whether the fragment is full or not.
-const SYNC_WITHIN: Duration = Duration::from_secs(1);
 /// How often an actor looks at its rows without being told.
 const LOOK: Duration = Duration::from_secs(10);
 /// First wait after a failure; doubled each time.
@@ -145,11 +141,16 @@ impl Actor {
     /// When the next thing is due.
     fn due(&self) -> Instant {
         let retry = self.stalled.as_ref().map(|stalled| stalled.until);
-        let sync = self.open.as_ref().and_then(|open| open.tail_since).map(|at| at + SYNC_WITHIN);
-        [retry, sync.filter(|_| retry.is_none()), self.grace_ends()]
+        [retry, self.sync_due().filter(|_| retry.is_none()), self.grace_ends()]
             .into_iter()
             .flatten()
             .fold(self.look_at, Instant::min)
+    }
+
+    /// When what waits in an open fragment is to be written.
+    fn sync_due(&self) -> Option<Instant> {
+        let since = self.open.as_ref().and_then(|open| open.tail_since);
+        since.map(|since| since + self.shared.limits.sync_within)
     }
 
     /// When silence will have ended the recording. Our own failures are not the source's silence.
@@ -163,8 +164,7 @@ impl Actor {
         if self.stalled.as_ref().is_some_and(|stalled| stalled.until <= now) {
             self.work().await;
         }
-        let tail_since = self.open.as_ref().and_then(|open| open.tail_since);
-        if self.stalled.is_none() && tail_since.is_some_and(|at| at + SYNC_WITHIN <= now) {
+        if self.stalled.is_none() && self.sync_due().is_some_and(|at| at <= now) {
             self.flush().await;
         }
         let waiting = self.source.as_ref().is_some_and(|source| !source.batches.is_empty());
@@ -182,7 +182,7 @@ impl Actor {
 impl Actor {
     async fn attach(&mut self, attach: Attach) {
         if let Some(old) = &mut self.source {
-            let silent = old.heard.elapsed() > SILENT && old.batches.is_empty();
+            let silent = old.heard.elapsed() > self.shared.limits.silent && old.batches.is_empty();
             if !old.batches.is_closed() && !silent {
                 let _ = attach.reply.send(Err(Refused::Busy));
                 return;
@@ -214,8 +214,11 @@ impl Actor {
         }
     }
 
-    async fn hear(&mut self, batch: Batch) {
+    async fn hear(&mut self, mut batch: Batch) {
         let Some(source) = &mut self.source else { return };
+        if let Some(info) = batch.source.take() {
+            source.info = Arc::new(info);
+        }
         if has_audio(&batch) {
             (self.heard, source.heard) = (Instant::now(), Instant::now());
         }

@@ -65,7 +65,7 @@ impl Open {
     /// Keeps a batch, after the time without audio that it ends.
     pub(super) async fn keep(&mut self, batch: Batch) -> Result<(), Error> {
         let Some(recorder) = &mut self.recorder else { return Ok(()) };
-        let Batch { mut events, arrived } = batch;
+        let Batch { mut events, arrived, .. } = batch;
         if self.away.is_some() || recorder.wall().is_none() {
             // Whatever was lost before the first packet is part of the time away.
             let is_packet = |event: &Event| matches!(event, Event::Packet(_));
