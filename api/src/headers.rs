@@ -22,8 +22,11 @@ const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 pub(crate) async fn secure(request: Request, next: Next) -> Response {
     let is_docs = request.uri().path().starts_with("/api/docs");
     let mut response = next.run(request).await;
-    let policy = if is_docs { DOCS_POLICY } else { DATA_POLICY };
+    // An answer that says nothing of caches is of the moment, or holds a key shown once.
+    let (policy, cache) =
+        if is_docs { (DOCS_POLICY, "no-cache") } else { (DATA_POLICY, "no-store") };
     for (name, value) in [
+        (header::CACHE_CONTROL, cache),
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),

@@ -32,7 +32,9 @@ async fn a_room_is_made_read_and_changed() {
 async fn a_source_key_is_made_shown_once_and_kept_as_a_hash() {
     let house = House::new().await;
     let new = json!({"slug": "hall", "title": "Hall", "source_key": "auto"});
-    let made = house.post("/api/rooms", new).await.json();
+    let made = house.post("/api/rooms", new).await;
+    assert_eq!(made.header("cache-control"), "no-store");
+    let made = made.json();
     let key = made["source_key"].as_str().unwrap();
     assert_eq!(key.len(), 32);
     assert_eq!(made["icecast"], true);
