@@ -154,3 +154,6 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }
+
+#[cfg(test)]
+mod tests;
