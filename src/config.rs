@@ -121,14 +121,15 @@ impl Loaded {
         let mut text = String::new();
         let values = serde_json::to_value(&self.raw).unwrap_or_default();
         for (name, value) in values.as_object().into_iter().flatten() {
-            let from = self.figment.find_metadata(name).map_or("default", |metadata| {
-                match metadata.name.as_ref() {
-                    name if name.contains("environment") => "environment",
-                    name if name.contains("TOML") => "file",
-                    name if name.contains("Options") => "flag",
-                    _ => "default",
-                }
-            });
+            let from =
+                self.figment.find_metadata(name).map_or("default", |metadata| {
+                    match metadata.name.as_ref() {
+                        name if name.contains("environment") => "environment",
+                        name if name.contains("TOML") => "file",
+                        name if name.contains("Options") => "flag",
+                        _ => "default",
+                    }
+                });
             let shown = if name == "operator_token" && value != "" {
                 "(set)".to_owned()
             } else {
@@ -149,7 +150,9 @@ impl Loaded {
         let icecast = match raw.icecast.as_str() {
             "off" => None,
             addr => Some(addr.parse().with_context(|| {
-                format!("icecast = {addr:?} is neither an address such as 127.0.0.1:8091 nor \"off\"")
+                format!(
+                    "icecast = {addr:?} is neither an address such as 127.0.0.1:8091 nor \"off\""
+                )
             })?),
         };
         let operator_token = Some(raw.operator_token).filter(|token| !token.is_empty());

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::cli::{self, Options};
 use crate::config::{self, Config};
-use crate::serve::{self, Server, asked_to_end};
 use crate::log;
+use crate::serve::{self, Server, asked_to_end};
 
 /// The conversation as a room sends it, and the truth about it.
 const CONVERSATION: &[u8] = include_bytes!("../tests/data/conversation.opus");

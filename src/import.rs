@@ -86,26 +86,18 @@ async fn one(
 ) -> Option<Recording> {
     let bar = bars.add(ProgressBar::new(0).with_style(style("{msg}")));
     bar.set_message(name(&file));
-    let imported = ingest::import_file(
-        &home.db,
-        &home.store,
-        &home.spool,
-        &file,
-        room,
-        title,
-        |progress| {
+    let imported =
+        ingest::import_file(&home.db, &home.store, &home.spool, &file, room, title, |progress| {
             bar.set_length(progress.total.map_or(0, |total| total.as_millis()));
             bar.set_position(progress.done.as_millis());
-        },
-    )
-    .await;
+        })
+        .await;
     bar.finish_and_clear();
     bars.remove(&bar);
     match imported {
         Ok(imported) => {
             let recording = &imported.recording;
-            let mut line =
-                format!("{}  {}  {}", recording.id, recording.duration, file.display());
+            let mut line = format!("{}  {}  {}", recording.id, recording.duration, file.display());
             for warning in &imported.warnings {
                 line.push_str("  — ");
                 line.push_str(warning);
@@ -137,7 +129,7 @@ async fn transcribe(
     recordings: &[Recording],
     bars: &MultiProgress,
 ) -> anyhow::Result<usize> {
-    let mut child = worker::start(config)?;
+    let mut worker = worker::start(config)?;
     let total: u64 = recordings.iter().map(|recording| recording.duration.as_millis()).sum();
     let bar = bars.add(ProgressBar::new(total).with_style(style("transcribing")));
     let outcome = loop {
@@ -162,13 +154,13 @@ async fn transcribe(
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            status = child.wait() => {
+            status = worker.ended() => {
                 break Err(anyhow::anyhow!("the transcription worker ended: {status:?}"));
             }
         }
     };
     bar.finish_and_clear();
-    worker::end(child).await;
+    worker.end().await;
     let failures = outcome?;
     for (title, error) in &failures {
         log::failure(&anyhow::anyhow!(

@@ -8,8 +8,7 @@ use crate::cli::{Cli, Command};
 
 /// Starts logging to standard error.
 pub(crate) fn start(cli: &Cli) {
-    let quiet_by_default =
-        !matches!(cli.command, Command::Serve | Command::Transcribe(_));
+    let quiet_by_default = !matches!(cli.command, Command::Serve | Command::Transcribe(_));
     let level = match (cli.verbose, quiet_by_default) {
         (0, true) => "warn",
         (0, false) | (1, _) => "info",
@@ -18,7 +17,8 @@ pub(crate) fn start(cli: &Cli) {
     };
     // Whisper and the decoders are chatty about things that are no news to an operator.
     let default = format!("{level},whisper_rs=warn,symphonia=error,sqlx=warn");
-    let filter = EnvFilter::try_from_env("ROOMTAPE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter =
+        EnvFilter::try_from_env("ROOMTAPE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

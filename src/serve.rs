@@ -92,7 +92,8 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Server> {
             None
         }
     };
-    let icecast = bound.ok_or_else(|| anyhow!("the ingest role ended before it had started"))?.icecast;
+    let icecast =
+        bound.ok_or_else(|| anyhow!("the ingest role ended before it had started"))?.icecast;
 
     let router = api::router(
         home.db.clone(),

@@ -58,7 +58,9 @@ fn list(dir: &Path) {
             entry.about
         ));
     }
-    log::print("roomtape-demo.en         12 MB  yes   own      242 words of the demo, nothing else");
+    log::print(
+        "roomtape-demo.en         12 MB  yes   own      242 words of the demo, nothing else",
+    );
 }
 
 fn check(dir: &Path, names: &[String]) -> anyhow::Result<ExitCode> {
@@ -110,9 +112,9 @@ pub(crate) fn choose(setting: &str, dir: &Path) -> anyhow::Result<Weights> {
             published(entry, at(entry))
         }
         file if Path::new(file).is_file() => own(Path::new(file)),
-        other => bail!(
-            "weights = {other:?} is neither a file nor a name in `roomtape weights list`"
-        ),
+        other => {
+            bail!("weights = {other:?} is neither a file nor a name in `roomtape weights list`")
+        }
     }
 }
 
@@ -142,8 +144,7 @@ mod tests {
         let missing = choose("base.en", dir.path()).unwrap_err().to_string();
         assert!(missing.contains("weights pull base.en"), "{missing}");
         let half = dir.path().join("half.bin");
-        let demo: &[u8] =
-            include_bytes!("../transcribe/weights/demo/roomtape-demo.en-q5_0.bin");
+        let demo: &[u8] = include_bytes!("../transcribe/weights/demo/roomtape-demo.en-q5_0.bin");
         std::fs::write(&half, &demo[..demo.len() / 2]).unwrap();
         let cut = format!("{:#}", choose(&half.display().to_string(), dir.path()).unwrap_err());
         assert!(cut.contains("half.bin") && cut.contains("cut off"), "{cut}");

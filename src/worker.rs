@@ -1,12 +1,12 @@
 //! The transcription worker: the role itself (`roomtape transcribe`), and its supervision as a child
 //! process by `serve`, so that a crash inside the engine cannot cost a recording its sound.
 
+use std::io::Read as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -48,11 +48,17 @@ pub(crate) async fn run(config: Config, args: cli::Transcribe) -> anyhow::Result
     transcribe::run(home.db, home.store, worker, shutdown).await.context("transcribing")
 }
 
-/// Reads standard input to its end, on a thread of its own.
+/// Waits until standard input has been read to its end: on a thread of its own, which a runtime
+/// that ends must not wait for.
 async fn stdin_closed() {
-    let mut sink = [0_u8; 64];
-    let mut stdin = tokio::io::stdin();
-    while !matches!(stdin.read(&mut sink).await, Ok(0) | Err(_)) {}
+    let (closed, is_closed) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut sink = [0_u8; 64];
+        let mut stdin = std::io::stdin();
+        while !matches!(stdin.read(&mut sink), Ok(0) | Err(_)) {}
+        let _ = closed.send(());
+    });
+    let _ = is_closed.await;
 }
 
 fn hostname() -> String {
@@ -69,10 +75,13 @@ pub(crate) async fn supervise(config: Config, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
         let started = Instant::now();
         match start(&config) {
-            Ok(child) => {
-                let Some(status) = watch(child, &shutdown).await else { return };
-                tracing::error!(%status, "the transcription worker ended; starting it again");
-            }
+            Ok(mut worker) => tokio::select! {
+                ended = worker.ended() => tracing::error!(
+                    status = ?ended.ok(),
+                    "the transcription worker ended; starting it again"
+                ),
+                () = shutdown.cancelled() => return worker.end().await,
+            },
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
                 "the transcription worker did not start; trying again"
@@ -86,11 +95,18 @@ pub(crate) async fn supervise(config: Config, shutdown: CancellationToken) {
     }
 }
 
+/// A worker process.
+pub(crate) struct Worker {
+    child: Child,
+    /// Closed, it tells the worker to end. Kept apart because waiting for a child closes its own.
+    stdin: Option<ChildStdin>,
+}
+
 /// Starts a worker on the same settings as this process.
 ///
 /// # Errors
 /// The program cannot be started.
-pub(crate) fn start(config: &Config) -> anyhow::Result<Child> {
+pub(crate) fn start(config: &Config) -> anyhow::Result<Worker> {
     let program = std::env::current_exe().context("finding the running program")?;
     let mut command = Command::new(&program);
     command.arg("transcribe").arg("--end-with-stdin");
@@ -111,24 +127,26 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Child> {
     // A Ctrl-C in the terminal is for us; we end the worker when the recordings are safe.
     #[cfg(unix)]
     command.process_group(0);
-    command.spawn().with_context(|| format!("starting {}", program.display()))
+    let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
+    let stdin = child.stdin.take();
+    Ok(Worker { child, stdin })
 }
 
-/// Waits for the worker's end and gives its status, or `None` when it was ended by `shutdown`.
-async fn watch(mut child: Child, shutdown: &CancellationToken) -> Option<ExitStatus> {
-    tokio::select! {
-        status = child.wait() => return status.ok(),
-        () = shutdown.cancelled() => {}
+impl Worker {
+    /// Waits for its end by itself.
+    ///
+    /// # Errors
+    /// The system does not know the process.
+    pub(crate) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        self.child.wait().await
     }
-    end(child).await;
-    None
-}
 
-/// Asks a worker to give its leases back, and kills it where it does not in time.
-pub(crate) async fn end(mut child: Child) {
-    drop(child.stdin.take());
-    if tokio::time::timeout(GIVE_BACK, child.wait()).await.is_err() {
-        tracing::warn!("the transcription worker did not end in time; its lease will run out");
-        let _ = child.kill().await;
+    /// Asks it to give its leases back, and kills it where it does not in time.
+    pub(crate) async fn end(mut self) {
+        drop(self.stdin.take());
+        if tokio::time::timeout(GIVE_BACK, self.child.wait()).await.is_err() {
+            tracing::warn!("the transcription worker did not end in time; its lease will run out");
+            let _ = self.child.kill().await;
+        }
     }
 }

@@ -57,11 +57,8 @@ fn an_unknown_setting_is_named() {
 fn the_secret_is_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     let secret = "0123456789abcdef-secret";
-    std::fs::write(
-        dir.path().join("roomtape.toml"),
-        format!("operator_token = \"{secret}\"\n"),
-    )
-    .unwrap();
+    std::fs::write(dir.path().join("roomtape.toml"), format!("operator_token = \"{secret}\"\n"))
+        .unwrap();
     let shown = roomtape(&["config"], dir.path());
     let said = String::from_utf8_lossy(&shown.stdout);
     assert!(shown.status.success() && said.contains("(set)"), "{said}");

@@ -46,11 +46,7 @@ async fn a_killed_server_goes_on_with_the_same_recording() {
 
     // Each packet before the gap is the one that was sent; the rest decodes without a complaint.
     let kept = media::kept_packets(&server.api, &id).await;
-    let before = kept
-        .iter()
-        .zip(&packets)
-        .take_while(|((kept, _), sent)| kept == *sent)
-        .count();
+    let before = kept.iter().zip(&packets).take_while(|((kept, _), sent)| kept == *sent).count();
     assert!(before as i64 * 20 >= gaps[0]["start_ms"].as_i64().unwrap() - 20, "{before} packets");
     media::check_outputs(&server.api, &id, ended["duration_ms"].as_f64().unwrap() / 1000.0);
     server.terminate();

@@ -46,7 +46,10 @@ async fn the_demo_ends_with_a_replay_whose_words_are_right() {
 
     let sent = media::ogg_packets(&data("conversation.opus"));
     let kept = media::kept_packets(&server.api, &id).await;
-    assert!(kept.iter().map(|(packet, _)| packet).eq(&sent), "packets are not those that were sent");
+    assert!(
+        kept.iter().map(|(packet, _)| packet).eq(&sent),
+        "packets are not those that were sent"
+    );
     media::check_outputs(&server.api, &id, recording["duration_ms"].as_f64().unwrap() / 1000.0);
     server.terminate();
 }

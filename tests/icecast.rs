@@ -19,7 +19,20 @@ async fn ogg_opus_is_kept_byte_for_byte() {
     let key = server.api.icecast_room("opus").await;
     let mount = server.mount("opus", &key);
     let input = file.to_str().unwrap();
-    ffmpeg(&["-re", "-readrate", "4", "-i", input, "-c", "copy", "-f", "ogg", "-content_type", "audio/ogg", &mount]);
+    ffmpeg(&[
+        "-re",
+        "-readrate",
+        "4",
+        "-i",
+        input,
+        "-c",
+        "copy",
+        "-f",
+        "ogg",
+        "-content_type",
+        "audio/ogg",
+        &mount,
+    ]);
     let ended = server.api.recording("opus", "ended", secs(60)).await;
     assert_eq!(ended["end_reason"], "source_away");
 
@@ -36,16 +49,28 @@ async fn ogg_opus_is_kept_byte_for_byte() {
 async fn mp3_and_aac_are_decoded_and_encoded_once() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    for (slug, codec, format, content) in [
-        ("mp3", "libmp3lame", "mp3", "audio/mpeg"),
-        ("aac", "aac", "adts", "audio/aac"),
-    ] {
+    for (slug, codec, format, content) in
+        [("mp3", "libmp3lame", "mp3", "audio/mpeg"), ("aac", "aac", "adts", "audio/aac")]
+    {
         let key = server.api.icecast_room(slug).await;
         let mount = server.mount(slug, &key);
         let input = data("conversation.flac");
         ffmpeg(&[
-            "-readrate", "8", "-i", input.to_str().unwrap(), "-t", SENT, "-c:a", codec, "-b:a", "96k",
-            "-f", format, "-content_type", content, &mount,
+            "-readrate",
+            "8",
+            "-i",
+            input.to_str().unwrap(),
+            "-t",
+            SENT,
+            "-c:a",
+            codec,
+            "-b:a",
+            "96k",
+            "-f",
+            format,
+            "-content_type",
+            content,
+            &mount,
         ]);
         let ended = server.api.recording(slug, "ended", secs(60)).await;
         let seconds = ended["duration_ms"].as_f64().unwrap() / 1000.0;
@@ -59,7 +84,8 @@ async fn mp3_and_aac_are_decoded_and_encoded_once() {
 async fn a_room_that_must_not_be_recorded_is_refused_and_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    let room = json!({ "slug": "private", "title": "Private", "source_key": "auto", "policy": "never" });
+    let room =
+        json!({ "slug": "private", "title": "Private", "source_key": "auto", "policy": "never" });
     let room = server.api.post("/api/rooms", room).await;
     let key = room["source_key"].as_str().unwrap();
     let input = data("conversation.opus");
@@ -70,9 +96,8 @@ async fn a_room_that_must_not_be_recorded_is_refused_and_nothing_is_written() {
         .unwrap();
     let said = String::from_utf8_lossy(&pushed.stderr);
     assert!(!pushed.status.success() && said.contains("403"), "{said}");
-    let start = server.api.problem(
-        reqwest::Method::POST, "/api/rooms/private/recordings", Some(json!({})),
-    );
+    let start =
+        server.api.problem(reqwest::Method::POST, "/api/rooms/private/recordings", Some(json!({})));
     assert_eq!(start.await.0, 403);
     let listed = server.api.get("/api/recordings?room=private").await;
     assert_eq!(listed["items"], json!([]));

@@ -1,7 +1,7 @@
 //! `roomtape import`.
 
-use std::process::{Command, Output};
 use std::path::Path;
+use std::process::{Command, Output};
 
 use crate::demo;
 use crate::support::media::{self, ffmpeg};

@@ -1,8 +1,8 @@
 //! A real room: Janus mixes it and forwards the mix as RTP.
 
+use crate::demo;
 use crate::support::janus::Janus;
 use crate::support::{Api, Server, api, data, media, rtp, secs};
-use crate::demo;
 
 #[tokio::test]
 async fn a_janus_room_is_recorded_and_its_words_are_right() {

@@ -3,7 +3,8 @@
 //! Each test starts `roomtape` as a user would, in a folder of its own and on free ports, and looks
 //! at it from outside: over HTTP, through the files it offers, in a browser.
 
-#![expect(missing_docs, reason = "tests")]
+#![expect(unreachable_pub, reason = "a test binary has no reach")]
+#![cfg(unix)]
 
 mod browser;
 mod cli;

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::thread;
 
+use crate::demo;
 use crate::support::media::{self, ffmpeg};
 use crate::support::server::PROGRAM;
 use crate::support::{Server, api, data, rtp, secs, until};
-use crate::demo;
 
 #[tokio::test]
 async fn two_rooms_are_recorded_while_a_third_is_transcribed() {
@@ -23,8 +23,18 @@ async fn two_rooms_are_recorded_while_a_third_is_transcribed() {
     let pushing = thread::spawn(move || {
         let input = data("conversation.flac");
         ffmpeg(&[
-            "-re", "-i", input.to_str().unwrap(), "-t", "25", "-c:a", "libmp3lame", "-f", "mp3",
-            "-content_type", "audio/mpeg", &mount,
+            "-re",
+            "-i",
+            input.to_str().unwrap(),
+            "-t",
+            "25",
+            "-c:a",
+            "libmp3lame",
+            "-f",
+            "mp3",
+            "-content_type",
+            "audio/mpeg",
+            &mount,
         ]);
     });
     let first = api::id(&server.api.recording("first", "live", secs(20)).await);

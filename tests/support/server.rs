@@ -50,7 +50,7 @@ impl Server {
                 }
             }
         });
-        let mut next = || addresses.recv_timeout(secs(60)).expect("roomtape says where it serves");
+        let next = || addresses.recv_timeout(secs(60)).expect("roomtape says where it serves");
         let (http, icecast) = (next(), next());
         Self { child, api: Api::new(http), icecast }
     }
@@ -75,6 +75,7 @@ impl Server {
     }
 
     /// The server's process.
+    #[cfg_attr(test, expect(dead_code, reason = "the benchmarks use it"))]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
