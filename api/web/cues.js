@@ -9,7 +9,7 @@ const APART_MS = 900;
 /** A cue stays up this long after its last word, unless the next one comes. */
 const LINGER_MS = 1_200;
 /** From this many characters on, the end of a clause ends the cue. */
-const ENOUGH = 30;
+const ENOUGH = 36;
 
 /** Greedy lines of at most `LINE` characters; a longer word gets a line of its own. */
 function lines(texts) {
@@ -43,18 +43,22 @@ const endsSentence = (text) => /[.!?…]["”’)]?$/.test(text);
 /** Cues `{start_ms, end_ms, lines}` of the shown segments, in order. */
 export function cuesOf(segments) {
   const cues = [];
+  let held = [];
+  let speaker = null;
+  const cut = () => {
+    if (held.length > 0) cues.push(cue(held));
+    held = [];
+  };
   for (const segment of segments) {
     if (segment.suppressed) continue;
-    let held = [];
+    if (segment.speaker !== speaker) cut();
+    speaker = segment.speaker;
     for (const word of segment.words) {
-      if (held.length > 0 && mustCut(held, word)) {
-        cues.push(cue(held));
-        held = [];
-      }
+      if (held.length > 0 && mustCut(held, word)) cut();
       held.push(word);
     }
-    if (held.length > 0) cues.push(cue(held));
   }
+  cut();
   return cues;
 }
 

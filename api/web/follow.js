@@ -8,6 +8,7 @@ export class Follow {
   #dock;
   #following = true;
   #element = null;
+  #moved = false;
 
   /** `button` is the way back; `dock` covers the lower end of the window. */
   constructor(button, dock) {
@@ -70,7 +71,9 @@ export class Follow {
     if (!always && box.top >= band.top && box.bottom <= band.bottom) return;
     if (!always && scrollY === 0 && box.top < band.top) return;
     const by = box.top - band.rest;
-    const far = Math.abs(by) > 1.5 * innerHeight;
+    // A page that has just been opened does not glide to its place.
+    const far = !this.#moved || Math.abs(by) > 1.5 * innerHeight;
+    this.#moved = true;
     scrollBy({ top: by, behavior: calm.matches || far ? "instant" : "smooth" });
     if (far) requestAnimationFrame(() => this.#settle());
   }

@@ -161,7 +161,8 @@ async function sharedLink(browser, base, id, seconds) {
 
 /** The page in one look: checked, and kept as a picture. */
 async function look(browser, base, path, ready, file, options) {
-  const { context, page, faults } = await open(browser, base, options);
+  const { context, page, faults } = await open(browser, base, { reducedMotion: "reduce", ...options });
+  await page.addInitScript(() => localStorage.setItem("roomtape.captions", "on"));
   await page.goto(`${base}${path}`);
   await page.locator(ready).first().waitFor();
   const least = await checkContrast(page, file);
@@ -172,7 +173,7 @@ async function look(browser, base, path, ready, file, options) {
   return least;
 }
 
-async function looks(browser, base, id, out) {
+async function looks(browser, base, id, out, seconds) {
   const kinds = {
     light: { colorScheme: "light" },
     dark: { colorScheme: "dark" },
@@ -181,7 +182,7 @@ async function looks(browser, base, id, out) {
   };
   const contrast = {};
   for (const [kind, options] of Object.entries(kinds)) {
-    const replay = await look(browser, base, `/recordings/${id}`, ".word", join(out, `replay-${kind}.png`), options);
+    const replay = await look(browser, base, `/recordings/${id}#t=${seconds.toFixed(2)}`, ".word.lit", join(out, `replay-${kind}.png`), options);
     const list = await look(browser, base, "/", ".row", join(out, `list-${kind}.png`), options);
     contrast[kind] = Math.min(replay, list);
   }
@@ -232,6 +233,7 @@ await main(async ({ browser, base, id, out }) => {
   await sharedLink(browser, base, id, await startOf(page, clicked.index));
   await listFinds(browser, base, recording);
   await unknownSaysSo(browser, base);
-  const contrast = await looks(browser, base, id, out);
+  const early = await startOf(page, Math.min(20, words - 1));
+  const contrast = await looks(browser, base, id, out, early);
   return { words, headings, lit, clicked_off_s: clicked.off, caption, found, gaps, long, contrast, position_s: await mediaTime(page) };
 });
