@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
 use models::{Room, WallMicros};
@@ -25,13 +25,14 @@ const BATCH: usize = 1024;
 /// Longer datagrams are no audio that anyone sends: 120 ms of Opus at its highest rate take 8 kB.
 const DATAGRAM_MAX: usize = 16 * 1024;
 
+/// Outputs that may wait while the room is busy: five minutes of 20 ms packets. After that the
+/// kernel's buffer fills, and then packets are lost.
+const BACKLOG: usize = 16 * 1024;
+
 pub(super) struct Port {
-    socket: UdpSocket,
+    wire: Wire,
     room: watch::Receiver<Room>,
     supervisor: Supervisor,
-    receiver: Receiver,
-    /// Origin of the receiver's clock.
-    began: Instant,
     /// The source that is active, and its way into the room, if it was let in.
     source: Option<Source>,
     feed: Option<Feed>,
@@ -44,62 +45,17 @@ pub(super) struct Port {
     arrived: Duration,
 }
 
-impl Port {
-    pub(super) fn new(
-        socket: UdpSocket,
-        room: watch::Receiver<Room>,
-        supervisor: Supervisor,
-    ) -> Self {
-        Self {
-            socket,
-            room,
-            supervisor,
-            receiver: Receiver::new(),
-            began: Instant::now(),
-            source: None,
-            feed: None,
-            ask_at: Duration::ZERO,
-            refused: None,
-            events: Vec::new(),
-            arrived: Duration::ZERO,
-        }
-    }
+/// The socket, and what makes sense of what comes out of it.
+struct Wire {
+    socket: UdpSocket,
+    receiver: Receiver,
+    /// Origin of the receiver's clock.
+    began: Instant,
+}
 
-    /// Serves the port until `stop`. Its source then counts as gone away.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut timer = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.turn(timer.as_mut()) => {}
-            }
-        }
-    }
-
-    /// Waits for a datagram or the receiver's deadline, and deals with all there is.
-    async fn turn(&mut self, mut timer: Pin<&mut Sleep>) {
-        if let Some(deadline) = self.receiver.next_deadline() {
-            let deadline = (self.began + deadline).into();
-            // The away deadline moves on with each packet: a timer that fires too early costs less
-            // than moving it each time.
-            if timer.is_elapsed() || deadline < timer.deadline() {
-                timer.as_mut().reset(deadline);
-            }
-        }
-        let waiting = self.receiver.next_deadline().is_some();
-        tokio::select! {
-            ready = self.socket.readable() => {
-                if let Err(error) = ready {
-                    self.socket_error(error).await;
-                }
-            }
-            () = timer, if waiting => {}
-        }
-        // Drained before the receiver learns what time it is: what waits here did arrive.
-        if let Err(error) = self.drain() {
-            self.socket_error(error).await;
-        }
-        self.hand_on().await;
+impl Wire {
+    fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Reads datagrams until there are none, or [`BATCH`].
@@ -117,14 +73,86 @@ impl Port {
         Ok(())
     }
 
-    /// A socket that is not connected has hardly any errors; none ends the port.
-    async fn socket_error(&mut self, error: io::Error) {
-        tracing::warn!(room = self.slug(), error = &error as &dyn Error, "rtp socket not read");
-        tokio::time::sleep(SOCKET_REST).await;
+    /// Waits for a datagram or the receiver's deadline, and reads what there is.
+    async fn read(&mut self, mut timer: Pin<&mut Sleep>) -> io::Result<()> {
+        let deadline = self.receiver.next_deadline();
+        if let Some(deadline) = deadline {
+            let deadline = (self.began + deadline).into();
+            // The away deadline moves on with each packet: a timer that fires too early costs less
+            // than moving it each time.
+            if timer.is_elapsed() || deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
+        }
+        tokio::select! {
+            ready = self.socket.readable() => ready?,
+            () = timer, if deadline.is_some() => {}
+        }
+        // Before the receiver learns what time it is: what waits here did arrive.
+        self.drain()
+    }
+
+    /// Does slow work while the socket is read, so that packets keep the time at which they arrived
+    /// and a source does not look as if it were away because we were busy.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        while self.receiver.waiting() < BACKLOG {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                ready = self.socket.readable() => {
+                    // Errors are for when there is time.
+                    if ready.and_then(|()| self.drain()).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        work.await
+    }
+}
+
+impl Port {
+    pub(super) fn new(
+        socket: UdpSocket,
+        room: watch::Receiver<Room>,
+        supervisor: Supervisor,
+    ) -> Self {
+        Self {
+            wire: Wire { socket, receiver: Receiver::new(), began: Instant::now() },
+            room,
+            supervisor,
+            source: None,
+            feed: None,
+            ask_at: Duration::ZERO,
+            refused: None,
+            events: Vec::new(),
+            arrived: Duration::ZERO,
+        }
+    }
+
+    /// Serves the port until `stop`. Its source then counts as gone away.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.turn(timer.as_mut()) => {}
+            }
+        }
+    }
+
+    async fn turn(&mut self, timer: Pin<&mut Sleep>) {
+        if let Err(error) = self.wire.read(timer).await {
+            // A socket that is not connected has hardly any errors; none ends the port.
+            tracing::warn!(room = self.slug(), error = &error as &dyn Error, "rtp socket not read");
+            tokio::time::sleep(SOCKET_REST).await;
+        }
+        self.hand_on().await;
     }
 
     async fn hand_on(&mut self) {
-        while let Some(output) = self.receiver.poll(self.began.elapsed()) {
+        while let Some(output) = self.wire.receiver.poll(self.wire.now()) {
             match output {
                 Output::Media { event, arrival } => {
                     self.events.push(event);
@@ -149,7 +177,12 @@ impl Port {
                 }
                 Output::Trouble { trouble, times } => {
                     let error = &trouble as &dyn Error;
-                    tracing::warn!(room = self.slug(), error, times, "rtp trouble");
+                    tracing::warn!(
+                        room = self.slug(),
+                        error,
+                        times,
+                        "what an rtp port receives is faulty"
+                    );
                 }
             }
         }
@@ -165,27 +198,28 @@ impl Port {
             self.attach().await;
         }
         let events = std::mem::take(&mut self.events);
-        let since = self.began.elapsed().saturating_sub(self.arrived);
-        let Some(feed) = &mut self.feed else { return };
+        let Some(feed) = &self.feed else { return };
+        let since = self.wire.now().saturating_sub(self.arrived);
         let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
         let arrived = WallMicros(WallMicros::now().0.saturating_sub(since));
-        if feed.send(events, arrived).await.is_err() {
+        if self.wire.meanwhile(feed.send(events, arrived)).await.is_err() {
             tracing::info!(room = self.slug(), "room takes no more from the rtp source");
             self.feed = None;
-            self.ask_at = self.began.elapsed() + ATTACH_EVERY;
+            self.ask_at = self.wire.now() + ATTACH_EVERY;
         }
     }
 
     /// Asks for a feed, unless that was just done.
     async fn attach(&mut self) {
-        let now = self.began.elapsed();
+        let now = self.wire.now();
         let Some(source) = self.source.clone() else { return };
         if now < self.ask_at {
             return;
         }
         self.ask_at = now + ATTACH_EVERY;
         let room = self.room.borrow().clone();
-        match self.supervisor.attach(&room, source, WallMicros::now()).await {
+        let attached = self.supervisor.attach(&room, source, WallMicros::now());
+        match self.wire.meanwhile(attached).await {
             Ok(feed) => (self.feed, self.refused) = (Some(feed), None),
             Err(error) => {
                 let mut reason = error.to_string();
@@ -206,5 +240,28 @@ impl Port {
 
     fn slug(&self) -> String {
         self.room.borrow().slug.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_read_while_the_room_is_busy() {
+        let address = (std::net::Ipv4Addr::LOCALHOST, 0);
+        let socket = UdpSocket::bind(address).await.unwrap();
+        let mixer = std::net::UdpSocket::bind(address).unwrap();
+        mixer.connect(socket.local_addr().unwrap()).unwrap();
+        let mut wire = Wire { socket, receiver: Receiver::new(), began: Instant::now() };
+        let busy = async {
+            for n in 0..100 {
+                mixer.send(&[0x80, 111, 0, n, 0, 0, n, 0, 0, 0, 0, 7, 0xF8, 1]).unwrap();
+                tokio::task::yield_now().await;
+            }
+            "done"
+        };
+        assert_eq!(wire.meanwhile(busy).await, "done");
+        assert!(wire.receiver.waiting() > 2, "{}", wire.receiver.waiting());
     }
 }

@@ -171,6 +171,11 @@ impl Receiver {
         Some(active.timeline.next_deadline().map_or(away, |held| held.min(away)))
     }
 
+    /// How many pieces of output wait to be taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.output.len()
+    }
+
     fn expire(&mut self, now: Duration) {
         let Some(active) = &mut self.active else { return };
         active.timeline.poll(now);
