@@ -1,28 +1,24 @@
 //! From tokens to words with a place in media time. Pure.
 //!
-//! Three witnesses say when a word starts. A clause's first word starts at the time that the engine
-//! put before the clause. Inside a clause, the engine's attention had passed over the word before it
-//! at a known step, which is about its end, a little early; and the times that the engine would have
-//! put there instead of the word, were the clause to end there, are spread round the true place. The
-//! start is the mean of those times, weighed by their probability and by their distance from where
-//! the attention says the last word ended. Over the bundled conversation the median error is a third
-//! of that of either witness alone.
+//! Four witnesses say when a word starts. The engine says where each clause starts and ends, very
+//! well. Inside a clause, its attention had passed over the word before at a known step: about that
+//! word's end, a little early, now and then far off. The times that it would have put there instead
+//! of the word, were the clause to end there, are spread round the true place. And longer words take
+//! longer. [`path`] weighs all of them for a whole clause at once. Over the bundled conversation the
+//! middle error is a fifth of that of whisper.cpp's own word times.
 //!
 //! Then speech has the last word: a start in a pause moves to the speech after it, and words end
 //! where speech does.
+
+mod path;
 
 use models::{Span, Ticks, Word};
 
 use crate::heard::{Heard, STEP, Text, Token};
 
-/// A word starts about this long after the attention had passed over the one before it …
-const AFTER_PASSED: Ticks = Ticks::from_millis(60);
-/// … give or take this.
-const SPREAD: Ticks = Ticks::from_millis(150);
-/// Times are looked at from this long before the attention had passed over the last word …
-const EARLY: Ticks = Ticks::from_millis(60);
-/// … to this long after it had passed over the word itself.
-const LATE: Ticks = Ticks::from_millis(40);
+/// Where nothing says when a clause ends, it goes on for so long after the attention had passed over
+/// its last word.
+const AFTER_PASSED: Ticks = Ticks::from_millis(300);
 /// No word is shorter than this.
 const SHORTEST: Ticks = STEP;
 /// Nor longer than this, unless the engine says where it ends.
@@ -135,16 +131,14 @@ impl Place<'_> {
     }
 
     fn clause(&mut self, draft: &Draft<'_>) -> Clause {
+        let passed = self.passed_over(draft);
+        let starts = self.starts(draft, &passed);
         let mut words = Vec::with_capacity(draft.words.len());
-        let mut witnessed = false;
-        for (i, tokens) in draft.words.iter().enumerate() {
-            let stamp = draft.start.filter(|_| i == 0).map(|step| self.at(step));
-            let passed = tokens.iter().rev().find_map(|text| text.passed);
-            let passed = passed.map_or(self.passed, |step| self.at(step)).max(self.passed);
-            let start = stamp.unwrap_or_else(|| self.start(tokens, passed));
+        let mut in_speech = false;
+        for ((tokens, start), passed) in draft.words.iter().zip(starts).zip(passed) {
             let latest = self.audio.end.saturating_sub(SHORTEST);
             let start = self.to_speech(start, passed).max(self.last).min(latest);
-            witnessed |= self.speech.iter().any(|span| near(*span, start));
+            in_speech |= self.speech.iter().any(|span| near(*span, start));
             words.push(Word {
                 span: Span::new(start, start),
                 text: read(tokens),
@@ -161,29 +155,44 @@ impl Place<'_> {
             words,
             log_probability: tokens().map(|text| text.log_probability).sum::<f32>() / count,
             confidence: confidence(tokens()),
-            in_speech: witnessed,
+            in_speech,
         }
     }
 
-    /// Where a word inside a clause starts, the attention having passed over it at `passed`.
-    fn start(&self, tokens: &[&Text], passed: Ticks) -> Ticks {
-        let expected = self.passed + AFTER_PASSED;
-        let range = Span::new(self.passed.saturating_sub(EARLY), passed + LATE);
-        let times = tokens.first().into_iter().flat_map(|text| text.clock.iter());
-        let (mut weights, mut sum) = (0.0, 0.0);
-        for (step, log_probability) in times {
-            let at = self.at(*step);
-            if range.contains(at) {
-                let away = (at.0 as f64 - expected.0 as f64) / SPREAD.0 as f64;
-                let weight = (f64::from(*log_probability) - away * away / 2.0).exp();
-                weights += weight;
-                sum += weight * (at.0 - range.start.0) as f64;
-            }
-        }
-        if weights > 0.0 {
-            range.start + Ticks((sum / weights) as u64)
-        } else {
-            expected.min(passed.max(self.passed))
+    /// Where the attention had passed over each word.
+    fn passed_over(&self, draft: &Draft<'_>) -> Vec<Ticks> {
+        let mut last = self.passed;
+        let passed = |tokens: &Vec<&Text>| {
+            let passed = tokens.iter().rev().find_map(|text| text.passed);
+            last = passed.map_or(last, |step| self.at(step)).max(last);
+            last
+        };
+        draft.words.iter().map(passed).collect()
+    }
+
+    /// Where each word of a clause starts, before speech is asked.
+    fn starts(&self, draft: &Draft<'_>, passed: &[Ticks]) -> Vec<Ticks> {
+        let step = |at: Ticks| (at.saturating_sub(self.audio.start).0 / STEP.0) as u32;
+        let before = || std::iter::once(&self.passed).chain(passed);
+        let start = draft.start.unwrap_or_else(|| step(self.passed));
+        let last = passed.last().copied().unwrap_or(self.passed);
+        let end = draft.end.unwrap_or_else(|| step((last + AFTER_PASSED).min(self.audio.end)));
+        let sights: Vec<path::Sight<'_>> = draft
+            .words
+            .iter()
+            .zip(before())
+            .map(|(tokens, passed)| path::Sight {
+                letters: read(tokens).chars().filter(|c| c.is_alphanumeric()).count(),
+                passed: step(*passed),
+                token: tokens.first().copied(),
+            })
+            .collect();
+        match path::starts(start, end, &sights) {
+            Some(steps) => steps
+                .into_iter()
+                .map(|at| self.audio.start + Ticks((at * STEP.0 as f64) as u64))
+                .collect(),
+            None => before().copied().take(draft.words.len()).collect(),
         }
     }
 

@@ -15,17 +15,17 @@ use roomtape_transcribe::window::Policy;
 use roomtape_transcribe::{reading, stitch};
 
 /// A file of the bundled conversation.
-pub fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)
 }
 
 /// What is said in the conversation.
-pub fn truth() -> Truth {
+pub(crate) fn truth() -> Truth {
     Truth::parse(&std::fs::read_to_string(data("conversation.json")).unwrap()).unwrap()
 }
 
 /// The conversation as a room sends it: 16 kHz samples decoded from its Opus packets.
-pub fn conversation() -> Vec<f32> {
+pub(crate) fn conversation() -> Vec<f32> {
     let file = std::fs::File::open(data("conversation.opus")).unwrap();
     let mut reader = ogg::PacketReader::new(file);
     let mut decoder = Decoder::new(16_000, 1).unwrap();
@@ -44,15 +44,15 @@ pub fn conversation() -> Vec<f32> {
 }
 
 /// Decodes as a worker does, with the demo weights.
-pub struct Worker(Session);
+pub(crate) struct Worker(Session);
 
 impl Worker {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Model::open(&Weights::demo()).unwrap().session().unwrap())
     }
 
     /// The segments of `samples`, which come four seconds at a time.
-    pub fn segments(&mut self, samples: &[f32], policy: Policy) -> Vec<Segment> {
+    pub(crate) fn segments(&mut self, samples: &[f32], policy: Policy) -> Vec<Segment> {
         let mut listener = Listener::new(policy, Ticks::ZERO, &[]);
         let mut segments = Vec::new();
         for chunk in samples.chunks(64_000) {
@@ -76,7 +76,7 @@ impl Worker {
     }
 
     /// How near it comes to `truth`.
-    pub fn score(&mut self, samples: &[f32], policy: Policy, truth: &Truth) -> Score {
+    pub(crate) fn score(&mut self, samples: &[f32], policy: Policy, truth: &Truth) -> Score {
         let segments = self.segments(samples, policy);
         check_order(&segments);
         if std::env::var_os("ROOMTAPE_SHOW_WORDS").is_some() {
@@ -87,7 +87,7 @@ impl Worker {
 }
 
 /// Ordinals without a hole, and starts that never go back.
-pub fn check_order(segments: &[Segment]) {
+pub(crate) fn check_order(segments: &[Segment]) {
     let mut last = Ticks::ZERO;
     for (i, segment) in segments.iter().enumerate() {
         assert_eq!(segment.ordinal as usize, i);
@@ -111,7 +111,7 @@ fn show(segments: &[Segment]) {
 }
 
 /// The truth moved to later by so many seconds.
-pub fn later(truth: &Truth, seconds: f64) -> Truth {
+pub(crate) fn later(truth: &Truth, seconds: f64) -> Truth {
     let mut truth = truth.clone();
     for word in truth.turns.iter_mut().flat_map(|turn| &mut turn.words) {
         word.start += seconds;
@@ -121,7 +121,7 @@ pub fn later(truth: &Truth, seconds: f64) -> Truth {
 }
 
 /// Noise of the given loudness (root mean square), the same each time.
-pub fn noise(length: usize, loudness: f32, pink: bool) -> Vec<f32> {
+pub(crate) fn noise(length: usize, loudness: f32, pink: bool) -> Vec<f32> {
     let mut seed = 12_345_u32;
     let mut white = || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -147,6 +147,6 @@ pub fn noise(length: usize, loudness: f32, pink: bool) -> Vec<f32> {
 }
 
 /// Root mean square.
-pub fn rms(samples: &[f32]) -> f32 {
+pub(crate) fn rms(samples: &[f32]) -> f32 {
     (samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32).sqrt()
 }
