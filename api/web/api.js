@@ -30,6 +30,15 @@ export function useToken(value) {
   }
 }
 
+/** Forgets the operator's token. */
+export function forgetToken() {
+  try {
+    sessionStorage.removeItem(TOKEN);
+  } catch {
+    // There was none.
+  }
+}
+
 const authorization = () => (token() ? { Authorization: `Bearer ${token()}` } : {});
 
 /** Fetches `path`; throws [`Problem`] for an error answer or none at all. */

@@ -1,6 +1,7 @@
 // What the host of a live recording may do: pause, resume and end it.
-import { json, useToken } from "./api.js";
+import { json } from "./api.js";
 import { announce, setText, toast } from "./dom.js";
+import { operator } from "./operator.js";
 
 export class Host {
   #root;
@@ -9,6 +10,7 @@ export class Host {
   #pause;
   #note;
   #state = null;
+  #may = false;
 
   /** `changed()` is called once something has been done. */
   constructor(root, dialog, id, changed) {
@@ -17,6 +19,10 @@ export class Host {
     this.#changed = changed;
     this.#pause = root.querySelector('[data-do="pause"]');
     this.#note = root.querySelector(".host-note");
+    void operator.then(({ is }) => {
+      this.#may = is;
+      this.#show();
+    });
     this.#pause.addEventListener("click", () => {
       void this.#ask(this.#state === "paused" ? "resume" : "pause");
     });
@@ -29,10 +35,14 @@ export class Host {
 
   render(recording) {
     this.#state = recording.state;
-    this.#root.hidden = !["live", "paused"].includes(recording.state);
+    this.#show();
     setText(this.#pause, recording.state === "paused" ? "Resume recording" : "Pause recording");
     const asked = { pause: "Pausing…", resume: "Resuming…", end: "Ending…" }[recording.request];
     setText(this.#note, asked ?? "");
+  }
+
+  #show() {
+    this.#root.hidden = !this.#may || !["live", "paused"].includes(this.#state);
   }
 
   async #ask(what) {
@@ -42,28 +52,10 @@ export class Host {
       await json(`${this.#base}/${what}`, { method: "POST" });
       announce({ pause: "Recording paused", resume: "Recording again", end: "Recording ended" }[what]);
     } catch (problem) {
-      if (problem.status === 401) this.#askForToken(what);
-      else toast(problem.message);
+      toast(problem.message);
     } finally {
       for (const button of buttons) button.disabled = false;
       this.#changed();
     }
-  }
-
-  // The token, then the same again.
-  #askForToken(what) {
-    const dialog = document.getElementById("token-dialog");
-    const field = dialog.querySelector("input");
-    field.value = "";
-    dialog.addEventListener(
-      "close",
-      () => {
-        if (dialog.returnValue !== "use" || field.value.trim() === "") return;
-        useToken(field.value.trim());
-        void this.#ask(what);
-      },
-      { once: true },
-    );
-    dialog.showModal();
   }
 }

@@ -1,4 +1,5 @@
 // The list page: what has been recorded, found by title and state, kept up to date by itself.
+import "./operator.js";
 import "./theme-toggle.js";
 import "./recordings.js";
 import { Watched, json, poll } from "./api.js";
@@ -83,7 +84,7 @@ class ListPage {
     } catch (problem) {
       if (!this.#loaded) {
         byId("found").hidden = true;
-        showTrouble(byId("trouble"), problem);
+        void showTrouble(byId("trouble"), problem);
         return null;
       }
       this.#trouble(problem.message);

@@ -1,4 +1,5 @@
 // The replay page: opens one recording and ties player, words and facts together.
+import "./operator.js";
 import "./theme-toggle.js";
 import "./seek-bar.js";
 import "./captions.js";
@@ -53,7 +54,7 @@ class ReplayPage {
     try {
       recording = await this.#feed.open();
     } catch (problem) {
-      showTrouble(byId("trouble"), problem);
+      void showTrouble(byId("trouble"), problem);
       return;
     }
     byId("replay").hidden = false;

@@ -233,7 +233,7 @@ await main(async ({ browser, base, id, out }) => {
   await sharedLink(browser, base, id, await startOf(page, clicked.index));
   await listFinds(browser, base, recording);
   await unknownSaysSo(browser, base);
-  const early = await startOf(page, Math.min(20, words - 1));
+  const early = await startOf(page, Math.min(5, words - 1));
   const contrast = await looks(browser, base, id, out, early);
   return { words, headings, lit, clicked_off_s: clicked.off, caption, found, gaps, long, contrast, position_s: await mediaTime(page) };
 });
