@@ -118,8 +118,7 @@ pub async fn run(
     let at = icecast.as_ref().map(|(_, at)| *at);
     if let Some((listener, _)) = icecast {
         let (db, supervisor) = (db.clone(), supervisor.clone());
-        // tap::icecast::run(listener, db, supervisor, shutdown.clone()) is spawned here.
-        drop((listener, db, supervisor));
+        taps.spawn(tap::icecast::run(listener, db, supervisor, shutdown.clone()));
     }
     taps.spawn(tap::rtp::run(db, supervisor, rtp_bind, shutdown.clone()));
     taps.close();
@@ -142,4 +141,42 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error>
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let at = listener.local_addr().map_err(failed)?;
     Ok((listener, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(folder: &std::path::Path, icecast: SocketAddr) -> Config {
+        Config {
+            spool_dir: folder.join("spool"),
+            rtp_bind: IpAddr::from([127, 0, 0, 1]),
+            icecast_listen: Some(icecast),
+        }
+    }
+
+    #[tokio::test]
+    async fn it_says_where_it_listens_and_ends_when_asked() {
+        let rig = testing::Rig::new().await;
+        let Place { db, store, .. } = rig.place.clone();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = config(rig.folder.path(), any);
+        let (stop, (bound, is_bound)) = (CancellationToken::new(), oneshot::channel());
+        let running = tokio::spawn(run(db, store, config, bound, stop.clone()));
+        let address = is_bound.await.unwrap().icecast.unwrap();
+        tokio::net::TcpStream::connect(address).await.unwrap();
+        stop.cancel();
+        running.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_an_error() {
+        let rig = testing::Rig::new().await;
+        let Place { db, store, .. } = rig.place.clone();
+        let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let config = config(rig.folder.path(), taken.local_addr().unwrap());
+        let (bound, _is_bound) = oneshot::channel();
+        let error = run(db, store, config, bound, CancellationToken::new()).await.unwrap_err();
+        assert!(matches!(error, Error::Icecast { .. }), "{error}");
+    }
 }

@@ -342,8 +342,11 @@ impl Recorder {
         }
         self.steps.push_back(Step::Gap { duration: filled, wall_us, cause });
         self.steps.push_back(Step::Fill { toc, left: filled, wall, alone });
-        if alone || cause != GapCause::Loss {
-            // What follows gets a fragment, and with it a wall-clock time, of its own.
+        // What follows gets a wall-clock time of its own: a fragment's, or, where the gap takes less
+        // media time than it took time, a chunk's, because a chunk in the store has but one.
+        if filled < duration {
+            self.steps.push_back(Step::Seal);
+        } else if alone || cause != GapCause::Loss {
             self.steps.push_back(Step::Flush);
         }
         self.kept = Some(Kept { wall: wall.plus(duration), toc });

@@ -5,18 +5,20 @@
 //! - an import whose process is gone (its spool directory is not locked any more) failed; its file
 //!   can be imported again, so that its spool goes;
 //! - a recording that is over has left files where a crash came between its last row and their
-//!   removal; they go where the row has the same bytes;
+//!   removal; they go where the row has the same chunk;
 //! - anything else is kept and reported: a directory without a row, a chunk that differs from its
 //!   row. Nothing that is not in the store is ever deleted here.
 
 use std::path::{Path, PathBuf};
 
+use archive::cmaf;
 use models::recording::{EndReason, State};
 use models::{RecordingId, WallMicros, db};
 use sha2::{Digest as _, Sha256};
 
 use crate::record::Place;
 use crate::spool::{self, Held};
+use crate::upload;
 
 /// An import that has no spool directory yet may be about to make it: rows younger than this are
 /// left alone.
@@ -146,7 +148,8 @@ async fn clear(place: &Place, path: &Path) -> Result<Found, Error> {
         let (dir, sha256) = (path.to_owned(), row.map(|row| row.sha256));
         let removed = blocking(move || {
             let bytes = spool::read(&dir, seq)?.unwrap_or_default();
-            let same = sha256 == Some(Sha256::digest(&bytes).into());
+            let object = upload::object(&cmaf::recover(&bytes).fragments);
+            let same = sha256 == Some(Sha256::digest(&object).into());
             if same {
                 spool::remove(&dir, seq)?;
             }

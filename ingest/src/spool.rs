@@ -1,7 +1,7 @@
 //! The chunk being written, on disk.
 //!
 //! ```text
-//! <spool>/<recording-id>/00000007.m4s    fragments, as they will be in the store
+//! <spool>/<recording-id>/00000007.m4s    fragments; the store gets them joined to one
 //! <spool>/<recording-id>/00000007.gaps   what is known of the gaps among them
 //! ```
 //!
@@ -22,13 +22,20 @@
 //!
 //! All of this blocks. Async callers go through [`Writer`], which works on the blocking pool.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+mod files;
+mod mend;
+mod notes;
+
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use archive::cmaf::{self, Fragment};
-use models::{Gap, GapCause, RecordingId, Ticks};
+use models::{Gap, RecordingId};
+
+use files::Files;
+pub use mend::{Left, mend};
+pub use notes::gaps;
 
 /// What failed, and why.
 #[derive(Debug, thiserror::Error)]
@@ -112,80 +119,6 @@ impl Held {
     }
 }
 
-/// What [`mend`] found.
-#[derive(Debug, Default)]
-pub struct Left {
-    /// The chunks there, in order.
-    pub chunks: Vec<u32>,
-    /// The last fragment of the last of them.
-    pub last: Option<Fragment>,
-    /// Gaps without length that belong before a chunk to come.
-    pub pauses: Vec<Gap>,
-    /// Bytes cut off the last chunk.
-    pub torn_bytes: u64,
-}
-
-/// Makes whole what a crash left.
-///
-/// # Errors
-/// A file could not be read, cut or removed. Nothing that was whole has been touched.
-pub fn mend(held: &Held) -> Result<Left> {
-    let dir = &held.path;
-    for seq in list(dir, "new")? {
-        let path = chunk_path(dir, seq).with_extension("new");
-        std::fs::remove_file(&path).map_err(failed("remove", &path))?;
-    }
-    let mut left = Left { chunks: list(dir, "m4s")?, ..Left::default() };
-    while let Some(&seq) = left.chunks.last() {
-        let path = chunk_path(dir, seq);
-        let bytes = std::fs::read(&path).map_err(failed("read", &path))?;
-        let found = cmaf::recover(&bytes);
-        left.torn_bytes += (bytes.len() - found.whole_bytes) as u64;
-        left.last = found.fragments.last().cloned();
-        if left.last.is_some() {
-            let file = OpenOptions::new().write(true).open(&path);
-            let cut = file.and_then(|file| {
-                file.set_len(found.whole_bytes as u64)?;
-                file.sync_all()
-            });
-            cut.map_err(failed("cut the torn tail of", &path))?;
-            break;
-        }
-        std::fs::remove_file(&path).map_err(failed("remove", &path))?;
-        left.chunks.pop();
-    }
-    for seq in list(dir, "gaps")? {
-        if left.chunks.last().is_none_or(|last| seq >= *last) {
-            mend_gaps(dir, seq, &mut left)?;
-        }
-    }
-    held.sync()?;
-    Ok(left)
-}
-
-/// Takes out of a sidecar what names media time that is not there.
-fn mend_gaps(dir: &Path, seq: u32, left: &mut Left) -> Result<()> {
-    let path = gaps_path(dir, seq);
-    let begun = left.chunks.last() == Some(&seq);
-    let end = left.last.as_ref().filter(|_| begun).map(|last| last.span().end);
-    let mut gaps = gaps(dir, seq)?;
-    gaps.retain(|gap| end.map_or(gap.duration == Ticks::ZERO, |end| gap.start < end));
-    if !begun {
-        left.pauses.extend(&gaps);
-    }
-    if gaps.is_empty() {
-        return std::fs::remove_file(&path).map_err(failed("remove", &path));
-    }
-    let temp = path.with_extension("new");
-    let write = || {
-        let mut file = File::create(&temp)?;
-        gaps.iter().try_for_each(|gap| file.write_all(line(gap).as_bytes()))?;
-        file.sync_all()?;
-        std::fs::rename(&temp, &path)
-    };
-    write().map_err(failed("mend", &path))
-}
-
 /// Numbers of the files with an extension, in order.
 ///
 /// # Errors
@@ -215,31 +148,13 @@ pub fn read(dir: &Path, seq: u32) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The gaps noted for a chunk in order, as far as their lines are whole.
-///
-/// # Errors
-/// They are there but could not be read.
-pub fn gaps(dir: &Path, seq: u32) -> Result<Vec<Gap>> {
-    let path = gaps_path(dir, seq);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed("read", &path)(error)),
-    };
-    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    let whole = lines.map_while(|line| parse(line.strip_suffix(b"\n")?));
-    let mut gaps: Vec<Gap> = whole.collect();
-    gaps.sort_by_key(|gap| (gap.start, gap.duration, gap.wall_us));
-    gaps.dedup();
-    Ok(gaps)
-}
-
-/// Removes a chunk that is in the store and rowed, and then its gaps.
+/// Removes a chunk that is in the store and rowed. Its gaps go first: they are in the row, and
+/// without their chunk they would be taken for those of the next.
 ///
 /// # Errors
 /// A file is still there.
 pub fn remove(dir: &Path, seq: u32) -> Result<()> {
-    for path in [chunk_path(dir, seq), gaps_path(dir, seq)] {
+    for path in [gaps_path(dir, seq), chunk_path(dir, seq)] {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("remove", &path)(error));
@@ -248,119 +163,6 @@ pub fn remove(dir: &Path, seq: u32) -> Result<()> {
         }
     }
     Ok(())
-}
-
-const CAUSES: [(&str, GapCause); 5] = [
-    ("loss", GapCause::Loss),
-    ("source_away", GapCause::SourceAway),
-    ("down", GapCause::Down),
-    ("paused", GapCause::Paused),
-    ("broken", GapCause::Broken),
-];
-
-fn line(gap: &Gap) -> String {
-    let cause = CAUSES.iter().find(|(_, cause)| *cause == gap.cause).map_or("", |(name, _)| name);
-    format!("{} {} {} {cause}\n", gap.start.0, gap.duration.0, gap.wall_us)
-}
-
-fn parse(line: &[u8]) -> Option<Gap> {
-    let mut fields = std::str::from_utf8(line).ok()?.split(' ');
-    let mut next = || fields.next();
-    let start = Ticks(next()?.parse().ok()?);
-    let duration = Ticks(next()?.parse().ok()?);
-    let wall_us = next()?.parse().ok()?;
-    let name = next()?;
-    let (_, cause) = CAUSES.into_iter().find(|(known, _)| *known == name)?;
-    fields.next().is_none().then_some(Gap { start, duration, wall_us, cause })
-}
-
-/// A file that only grows by whole appends: what a failed one left is cut off by the next.
-#[derive(Debug)]
-struct Appender {
-    path: PathBuf,
-    file: File,
-    whole: u64,
-    synced: bool,
-}
-
-impl Appender {
-    /// Goes on at the file's end, or makes it.
-    fn open(path: PathBuf) -> Result<Self> {
-        let opened = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
-        let sized = opened.and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (whole, file) = sized.map_err(failed("open", &path))?;
-        Ok(Self { path, file, whole, synced: true })
-    }
-
-    fn append(&mut self, bytes: &[u8], sync: bool) -> Result<()> {
-        let mut write = || {
-            self.file.set_len(self.whole)?;
-            self.file.seek(SeekFrom::Start(self.whole))?;
-            self.file.write_all(bytes)?;
-            if sync { self.file.sync_data() } else { Ok(()) }
-        };
-        write().map_err(failed("append to", &self.path))?;
-        self.whole += bytes.len() as u64;
-        self.synced = sync;
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        if !self.synced {
-            self.file.sync_data().map_err(failed("sync", &self.path))?;
-            self.synced = true;
-        }
-        Ok(())
-    }
-}
-
-/// The files being written, each with its chunk's number.
-#[derive(Debug)]
-struct Files {
-    held: Held,
-    chunk: Option<(u32, Appender)>,
-    gaps: Option<(u32, Appender)>,
-}
-
-impl Files {
-    fn append(&mut self, seq: u32, bytes: &[u8], gaps: &[Gap], sync: bool) -> Result<()> {
-        self.note(seq, gaps)?;
-        let path = chunk_path(&self.held.path, seq);
-        appender(&mut self.chunk, seq, path, &self.held)?.append(bytes, sync)
-    }
-
-    fn note(&mut self, seq: u32, gaps: &[Gap]) -> Result<()> {
-        if gaps.is_empty() {
-            return Ok(());
-        }
-        let lines: String = gaps.iter().map(line).collect();
-        let path = gaps_path(&self.held.path, seq);
-        appender(&mut self.gaps, seq, path, &self.held)?.append(lines.as_bytes(), true)
-    }
-
-    fn seal(&mut self) -> Result<()> {
-        if let Some((_, chunk)) = &mut self.chunk {
-            chunk.sync()?;
-        }
-        self.chunk = None;
-        Ok(())
-    }
-}
-
-/// The file of chunk `seq`: the one open already, or opened now with its directory entry synced.
-fn appender<'a>(
-    slot: &'a mut Option<(u32, Appender)>,
-    seq: u32,
-    path: PathBuf,
-    held: &Held,
-) -> Result<&'a mut Appender> {
-    if slot.as_ref().is_none_or(|(open, _)| *open != seq) {
-        let file = Appender::open(path)?;
-        held.sync()?;
-        *slot = Some((seq, file));
-    }
-    let (_, file) = slot.as_mut().expect("it was just put there");
-    Ok(file)
 }
 
 /// Writes one recording's chunks from async code, on the blocking pool, so that a slow disk holds
@@ -376,7 +178,7 @@ impl Writer {
     #[must_use]
     pub fn new(held: Held) -> Self {
         let path = held.path.clone();
-        Self { files: Arc::new(Mutex::new(Files { held, chunk: None, gaps: None })), path }
+        Self { files: Arc::new(Mutex::new(Files::new(held))), path }
     }
 
     /// The recording's directory.

@@ -1,6 +1,7 @@
 //! Sealed chunks to the store and the database, one recording's in order.
 //!
-//! For each chunk: the object is put (the store reads it back), the row is added with the gaps and
+//! For each chunk: its fragments become one, as the archive wants them; the object is put (the store
+//! reads it back), the row is added with the gaps and
 //! anchors that belong to it, and only then the spool file goes. Each step is idempotent and the
 //! next chunk waits for this one, so that a crash between any two is answered by doing it again.
 //! The spool's files are the queue: nothing is held in memory but the chunk on its way, however
@@ -146,6 +147,7 @@ impl Shipper {
             return Err(Error::Damaged { seq, whole_bytes, source: found.torn });
         }
         let (start, end) = (first.start, last.span().end);
+        let bytes = object(&found.fragments);
         let chunk = Chunk {
             seq,
             start,
@@ -207,6 +209,12 @@ async fn blocking<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(work).await;
     let done = done.map_err(|source| Error::Stopped { seq, source })?;
     done.map_err(|source| Error::Spool { seq, source })
+}
+
+/// The object that a chunk's fragments are kept as: one fragment, and the same bytes each time.
+#[must_use]
+pub(crate) fn object(fragments: &[Fragment]) -> Vec<u8> {
+    Fragment::join(fragments).map_or_else(Vec::new, |joined| cmaf::write_fragment(&joined))
 }
 
 /// The anchors of a chunk, after the recording's `last` one: at the recording's start, about once a

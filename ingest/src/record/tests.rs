@@ -31,6 +31,8 @@ async fn packets_are_kept_as_they_came() {
     let chunks = rig.place.db.chunks(row.id).await.unwrap();
     assert_eq!(chunks.len(), 6);
     assert!(chunks[..5].iter().all(|chunk| chunk.duration == Ticks::from_secs(4)));
+    let fragments = chunk::open(&rig.place.store, row.id, &chunks[1]).await.unwrap();
+    assert_eq!((fragments.len(), fragments[0].seq, fragments[0].wall), (1, 65, wall(200)));
     assert_eq!(rig.place.db.gaps(row.id).await.unwrap(), []);
     let row = rig.place.db.recording(row.id).await.unwrap();
     assert_eq!((row.started_at, row.duration), (Some(wall(0)), Ticks(1003 * PACKET.0)));
@@ -97,10 +99,14 @@ async fn a_clock_set_wrong_makes_no_days_of_silence() {
     let mut recorder = Recorder::open(&rig.place, &row, Mode::Import).await.unwrap();
     recorder.write(packets(0..10), wall(0)).await.unwrap();
     let day = 86_400_000_000;
-    recorder.away(GapCause::Down, WallMicros(wall(10).0 + day)).await.unwrap();
-    recorder.write(packets(10..11), WallMicros(wall(10).0 + day)).await.unwrap();
+    let back = WallMicros(wall(10).0 + day);
+    recorder.away(GapCause::Down, back).await.unwrap();
+    recorder.write(packets(10..11), back).await.unwrap();
     assert_eq!(recorder.media(), Ticks(11 * PACKET.0) + FILL_MAX);
     recorder.finish().await.unwrap();
+    // Also as read back from the store, it ends when it ended.
+    let recorder = Recorder::open(&rig.place, &row, Mode::Import).await.unwrap();
+    assert_eq!(recorder.wall(), Some(back.plus(PACKET)));
     let gaps = rig.place.db.gaps(row.id).await.unwrap();
     assert_eq!(gaps.len(), 1);
     assert_eq!((gaps[0].duration, gaps[0].wall_us), (FILL_MAX, day));
@@ -234,13 +240,13 @@ async fn a_crash_between_row_and_removal_repeats_all() {
 }
 
 #[tokio::test]
-async fn a_crash_between_the_removal_of_a_chunk_and_of_its_gaps_is_cleared() {
+async fn a_crash_between_the_removal_of_the_gaps_and_of_their_chunk_is_cleared() {
     let rig = Rig::new().await;
     let (row, shipper) = sealed(&rig).await;
     let cargo = shipper.load(0).await.unwrap().unwrap();
     shipper.put(&cargo).await.unwrap();
     shipper.row(&cargo, None).await.unwrap();
-    std::fs::remove_file(spool::chunk_path(&shipper.dir, 0)).unwrap();
+    std::fs::remove_file(spool::gaps_path(&shipper.dir, 0)).unwrap();
     goes_on(&rig, &row).await;
 }
 

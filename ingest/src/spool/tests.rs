@@ -1,9 +1,11 @@
 use std::fs;
 
-use archive::cmaf::{fragment_seq, write_fragment};
+use archive::cmaf::{Fragment, fragment_seq, write_fragment};
 use models::{Gap, GapCause, Ticks};
 use proptest::prelude::*;
 
+use super::files::Appender;
+use super::notes::{CAUSES, line, parse};
 use super::*;
 use crate::cut;
 use crate::testing::{packet, wall};
@@ -28,7 +30,7 @@ fn gap(n: u32) -> Gap {
 }
 
 fn files(dir: &Path) -> Files {
-    Files { held: Held::new(dir.to_owned()).unwrap(), chunk: None, gaps: None }
+    Files::new(Held::new(dir.to_owned()).unwrap())
 }
 
 proptest! {

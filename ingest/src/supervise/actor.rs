@@ -9,18 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use models::db::{self, NewRecording};
-use models::recording::{EndReason, Request, State};
+use models::recording::{EndReason, State};
 use models::room::RecordingPolicy;
 use models::{Recording, Room, WallMicros};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::registry::Seat;
-use super::{Attach, Batch, FEED_BATCHES, Refused, Shared};
+use super::{Attach, Batch, Shared};
 use crate::record::{self, Place};
 use crate::tap::{Event, Source};
 
 mod open;
+mod requests;
+mod sources;
 
 use open::{Open, drained};
 
@@ -178,67 +180,6 @@ impl Actor {
     }
 }
 
-/// Sources: coming, sending, going.
-impl Actor {
-    async fn attach(&mut self, attach: Attach) {
-        if let Some(old) = &mut self.source {
-            let silent = old.heard.elapsed() > self.shared.limits.silent && old.batches.is_empty();
-            if !old.batches.is_closed() && !silent {
-                let _ = attach.reply.send(Err(Refused::Busy));
-                return;
-            }
-            self.take_waiting().await;
-            self.source_gone().await;
-        }
-        if self.room.policy == RecordingPolicy::Never {
-            let _ = attach.reply.send(Err(Refused::NotRecordable));
-            return;
-        }
-        let (sender, batches) = mpsc::channel(FEED_BATCHES);
-        if attach.reply.send(Ok(sender)).is_err() {
-            return;
-        }
-        self.heard = Instant::now();
-        let (info, heard, may_start) = (Arc::new(attach.source), self.heard, true);
-        self.source = Some(Attached { info, batches, heard, may_start });
-    }
-
-    async fn source_gone(&mut self) {
-        if self.source.take().is_none() {
-            return;
-        }
-        tracing::info!(room = self.room.slug, "source gone");
-        self.flush().await;
-        if let Some(open) = &mut self.open {
-            open.source_left();
-        }
-    }
-
-    async fn hear(&mut self, mut batch: Batch) {
-        let Some(source) = &mut self.source else { return };
-        if let Some(info) = batch.source.take() {
-            source.info = Arc::new(info);
-        }
-        if has_audio(&batch) {
-            (self.heard, source.heard) = (Instant::now(), Instant::now());
-        }
-        let (source, may_start) = (Arc::clone(&source.info), source.may_start);
-        self.held = Some(Held { batch, source, may_start });
-        self.work().await;
-    }
-
-    /// Takes what the source has sent up to now.
-    async fn take_waiting(&mut self) {
-        let waiting = self.source.as_ref().map_or(0, |source| source.batches.len());
-        for _ in 0..waiting {
-            // Where not even a recording could be made for an earlier batch, the rest stays.
-            let Some(source) = self.source.as_mut().filter(|_| self.held.is_none()) else { return };
-            let Ok(batch) = source.batches.try_recv() else { return };
-            self.hear(batch).await;
-        }
-    }
-}
-
 /// Work that may fail and is tried again.
 impl Actor {
     /// Does all that is to be done now.
@@ -302,106 +243,6 @@ impl Actor {
         tracing::error!(room = self.room.slug, failures, error, "audio waits to be kept");
         let wait = WAIT_FIRST * 2_u32.saturating_pow((failures - 1).min(16));
         self.stalled = Some(Stalled { until: Instant::now() + wait.min(WAIT_MOST), failures });
-    }
-}
-
-/// What the rows ask for.
-impl Actor {
-    /// Reads the room's rows and does what they ask for.
-    async fn look(&mut self) {
-        self.look_at = Instant::now() + LOOK;
-        if let Err(error) = self.try_look().await {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(room = self.room.slug, error, "a request waits to be carried out");
-            self.look_at = Instant::now() + WAIT_FIRST;
-        }
-    }
-
-    async fn try_look(&mut self) -> Result<(), Error> {
-        self.room = self.shared.place.db.room(self.room.id).await?;
-        let row = match &self.open {
-            Some(open) => Some(self.shared.place.db.recording(open.recording.id).await?),
-            None => self.shared.place.db.open_recording(self.room.id).await?,
-        };
-        if let Some(row) = row {
-            self.follow(row).await?;
-        }
-        if self.room.policy == RecordingPolicy::Never {
-            self.source_gone().await;
-            self.end(EndReason::Host, WallMicros::now()).await;
-        }
-        Ok(())
-    }
-
-    /// Does what the open recording's row asks for.
-    async fn follow(&mut self, row: Recording) -> Result<(), Error> {
-        if !row.state.is_open() {
-            tracing::error!(recording = %row.id, "an open recording was ended by someone else");
-            self.open = None;
-            return Ok(());
-        }
-        let request = row.request;
-        if self.open.is_none() {
-            tracing::info!(room = self.room.slug, recording = %row.id, "recording taken up");
-            self.heard = Instant::now();
-            self.open = Some(Open::new(row));
-            self.work().await;
-        }
-        let now = WallMicros::now();
-        if request == Some(Request::Pause) {
-            self.take_waiting().await;
-        }
-        let (place, has_source) = (&self.shared.place, self.source.is_some());
-        let Some(open) = self.open.as_mut().filter(|open| open.ending.is_none()) else {
-            return Ok(());
-        };
-        match request {
-            Some(Request::Pause) => open.pause(place, now).await,
-            Some(Request::Resume) => open.resume(place, now, has_source).await,
-            Some(Request::End) => {
-                self.end(EndReason::Host, now).await;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-/// The end: of the recording, of the actor.
-impl Actor {
-    /// Ends the open recording: everything received is kept first, and the row is changed once all
-    /// of it is in the store.
-    async fn end(&mut self, reason: EndReason, at: WallMicros) {
-        self.take_waiting().await;
-        let Some(open) = self.open.as_mut().filter(|open| open.ending.is_none()) else { return };
-        open.ending = Some((reason, at));
-        if let (Some(source), EndReason::Host) = (&mut self.source, reason) {
-            source.may_start = false;
-        }
-        self.work().await;
-    }
-
-    /// Writes and seals what was received, and lets the store have it. The recording stays open.
-    async fn stop(mut self) {
-        self.take_waiting().await;
-        self.source = None;
-        self.work().await;
-        let place = &self.shared.place;
-        let Some(open) = &mut self.open else { return };
-        let sealed = open.seal().await;
-        let uploaded = tokio::time::timeout(STOP_WITHIN, open.uploaded()).await.is_ok();
-        let concluded = match open.ending {
-            Some(_) if uploaded => open.conclude(place).await.map(drop),
-            _ => Ok(()),
-        };
-        let room = &self.room.slug;
-        if let Err(error) = sealed.and(concluded) {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(room, error, "the recording could not be sealed");
-        }
-        if !uploaded {
-            tracing::warn!(room, "chunks wait in the spool for the next start");
-        }
     }
 }
 

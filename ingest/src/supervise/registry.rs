@@ -21,6 +21,13 @@ struct Door {
     nudge: Arc<Notify>,
 }
 
+impl Door {
+    /// Whether there is still someone behind it. An actor that panicked leaves a closed one.
+    fn is_open(&self) -> bool {
+        !self.inbox.is_closed()
+    }
+}
+
 /// An actor's side of its door.
 #[derive(Debug)]
 pub(super) struct Seat {
@@ -34,25 +41,26 @@ impl Registry {
     /// The room's inbox. Where it has no actor, `start` is to begin one.
     pub(super) fn inbox(&self, id: RoomId, start: impl FnOnce(Seat)) -> mpsc::Sender<Attach> {
         let mut doors = self.doors();
-        let door = doors.entry(id).or_insert_with(|| {
-            let (sender, inbox) = mpsc::channel(INBOX);
-            let nudge = Arc::new(Notify::new());
-            start(Seat { inbox, nudge: Arc::clone(&nudge) });
-            Door { inbox: sender, nudge }
-        });
-        door.inbox.clone()
+        if let Some(door) = doors.get(&id).filter(|door| door.is_open()) {
+            return door.inbox.clone();
+        }
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let nudge = Arc::new(Notify::new());
+        start(Seat { inbox, nudge: Arc::clone(&nudge) });
+        doors.insert(id, Door { inbox: sender.clone(), nudge });
+        sender
     }
 
     /// Tells a room's actor that the rows have something new. Whether there is one.
     pub(super) fn nudge(&self, id: RoomId) -> bool {
         let doors = self.doors();
-        let door = doors.get(&id);
+        let door = doors.get(&id).filter(|door| door.is_open());
         door.inspect(|door| door.nudge.notify_one()).is_some()
     }
 
     /// Whether a room has an actor.
     pub(super) fn has(&self, id: RoomId) -> bool {
-        self.doors().contains_key(&id)
+        self.doors().get(&id).is_some_and(Door::is_open)
     }
 
     /// Takes an actor that has nothing left to do off the list, unless somebody is at its door.

@@ -334,6 +334,32 @@ async fn a_stuck_store_in_one_room_is_none_in_another() {
 }
 
 #[tokio::test]
+async fn a_disk_that_fails_holds_the_source_back_and_loses_nothing() {
+    let rig = Rig::new().await;
+    let room = rig.room(RecordingPolicy::Auto, SHORT).await;
+    let running = Running::new(&rig.place);
+    let feed = running.attach(&room).await.unwrap();
+    send(&feed, 0..1).await;
+    let row = becomes(&rig, &room, State::Live).await;
+    let in_the_way = crate::spool::chunk_path(&rig.spool_of(row.id), 1);
+    until(async || std::fs::create_dir(&in_the_way).ok()).await;
+    // Far more than feed and chunk hold: the source is held back, for longer than the grace time.
+    let mut sending = tokio::spawn(async move {
+        send(&feed, 1..1000).await;
+        feed
+    });
+    let held_back = Duration::from_millis(SHORT * 3);
+    assert!(tokio::time::timeout(held_back, &mut sending).await.is_err());
+    assert_eq!(rig.place.db.recording(row.id).await.unwrap().state, State::Live);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    let _feed = sending.await.unwrap();
+    let row = end(&rig, &room).await;
+    assert_eq!(numbers(&rig.stored(row.id).await), is(0..1000));
+    assert_eq!(rig.place.db.gaps(row.id).await.unwrap(), []);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_quiet_tail_is_synced_without_more_audio() {
     let rig = Rig::new().await;
     let room = rig.room(RecordingPolicy::Auto, LONG).await;

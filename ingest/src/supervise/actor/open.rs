@@ -104,8 +104,11 @@ impl Open {
     /// Waits until every sealed chunk is in the store and rowed.
     pub(super) async fn uploaded(&mut self) {
         if let Some(recorder) = &mut self.recorder {
-            // A live recording's uploads never give up.
-            let _ = recorder.uploads().wait(0).await;
+            // A live recording's uploads never give up; where they died, the next start goes on.
+            if recorder.uploads().wait(0).await.is_err() {
+                tracing::error!(recording = %self.recording.id, "the uploads of a recording died");
+                std::future::pending().await
+            }
         }
     }
 
