@@ -16,6 +16,7 @@ use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder};
 use symphonia::core::errors::Error as Fault;
 use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::well_known::{FORMAT_ID_ADTS, FORMAT_ID_MP3};
 use symphonia::core::formats::{FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::core::packet::Packet as Coded;
@@ -85,6 +86,7 @@ pub struct Decoder {
     name: String,
     channels: usize,
     total: Option<Ticks>,
+    exact: bool,
     layout: Channels,
     samples: Vec<f32>,
     pending: Option<Packet>,
@@ -106,6 +108,10 @@ impl Decoder {
             .map_err(Error::Unknown)?;
         let track = reader.default_track(TrackType::Audio).ok_or(Error::NoAudio)?;
         let (id, base, total) = (track.id, track.time_base, length(track));
+        // Bare MP3 and ADTS frames have no header, except that some MP3 files begin with one that
+        // also says what the encoder added.
+        let bare = [FORMAT_ID_MP3, FORMAT_ID_ADTS].contains(&reader.format_info().format);
+        let exact = !bare || track.padding.is_some();
         let parameters = parameters(track)?.clone();
         let codec = make(&parameters)?;
         let inside = codec.as_ref().map_or("opus", |codec| codec.codec_info().short_name);
@@ -117,6 +123,7 @@ impl Decoder {
             codec,
             channels: parameters.channels.as_ref().map_or(0, Channels::count),
             total,
+            exact,
             layout: Channels::None,
             samples: Vec::new(),
             pending: None,
@@ -150,6 +157,12 @@ impl Decoder {
     #[must_use]
     pub fn total(&self) -> Option<Ticks> {
         self.total
+    }
+
+    /// Whether [`total`](Self::total) is said by the file and not estimated from its size.
+    #[must_use]
+    pub fn is_total_exact(&self) -> bool {
+        self.exact
     }
 
     /// Whether it ended in the middle of something. Asked at the end.

@@ -1,1 +1,216 @@
-//! Existing audio files in.
+//! Existing audio files in: each becomes a recording of its own.
+//!
+//! MP3, M4A and ADTS AAC, WAV, FLAC, Ogg Vorbis and FLAC are decoded and encoded once; Opus in Ogg,
+//! WebM, Matroska and MP4 is kept as it came. A file says nothing dependable about when it was
+//! recorded, so that media time zero is the moment of the import.
+//!
+//! A file without audio leaves no recording behind. One that ends in the middle, or is damaged
+//! there, is imported up to that place, with a warning. Where our own disk, store or database
+//! fails, the recording is marked failed and its spool removed.
+
+mod media;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use archive::Store;
+use models::db::{self, NewRecording};
+use models::recording::{EndReason, Origin, State};
+use models::room::{RecordingPolicy, TITLE_MAX_CHARS};
+use models::{Db, Recording, Room, Ticks, WallMicros};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::record::{self, Mode, Place, Recorder};
+use crate::spool;
+use crate::tap::Event;
+pub use media::Error as Unreadable;
+use media::Media;
+
+/// Batches that may wait between the reading thread and the writer: enough for both to be busy.
+const AHEAD: usize = 16;
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Media time written.
+    pub done: Ticks,
+    /// Media time there is, where the file says so.
+    pub total: Option<Ticks>,
+}
+
+/// What an import made.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// The recording, ended.
+    pub recording: Recording,
+    /// What was wrong with the file, for people; empty where nothing was.
+    pub warnings: Vec<String>,
+}
+
+/// Why a file was not imported.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The room.
+    #[error("this room must not be recorded")]
+    NotRecordable,
+    /// The file.
+    #[error("it cannot be imported")]
+    Unreadable(#[source] Unreadable),
+    /// A container without a single packet.
+    #[error("there is no audio in it")]
+    NoAudio,
+    /// The rows.
+    #[error("could not {step}")]
+    Rows {
+        /// What failed.
+        step: &'static str,
+        /// Why.
+        source: db::Error,
+    },
+    /// Spool or store.
+    #[error("the audio could not be kept")]
+    Keep(#[from] record::Error),
+    /// The reading thread is gone.
+    #[error("reading the file was stopped")]
+    Stopped,
+}
+
+/// What the reading thread says first.
+struct Opened {
+    name: String,
+    channels: u8,
+    total: Option<Ticks>,
+}
+
+/// Makes a recording of `room` from the file at `path`, and tells `progress` how far it is.
+///
+/// `title` is the file's name without its ending where not given.
+///
+/// # Errors
+/// [`Error`]; no audio of the file is offered then.
+pub async fn import_file(
+    db: &Db,
+    store: &Store,
+    spool_dir: &Path,
+    path: &Path,
+    room: &Room,
+    title: Option<String>,
+    progress: impl Fn(Progress),
+) -> Result<Imported, Error> {
+    if room.policy == RecordingPolicy::Never {
+        return Err(Error::NotRecordable);
+    }
+    let (opened, mut batches) = read(path.to_owned());
+    let opened = opened.await.map_err(|_| Error::Stopped)?.map_err(Error::Unreadable)?;
+    // A recording is made once there is audio: a file without any leaves nothing behind.
+    let first = match batches.recv().await {
+        Some(Ok(events)) => events,
+        Some(Err(error)) => return Err(Error::Unreadable(error)),
+        None => return Err(Error::NoAudio),
+    };
+    let started = WallMicros::now();
+    let new = NewRecording {
+        room_id: room.id,
+        title: title.unwrap_or_else(|| title_of(path)),
+        origin: Origin::Import,
+        state: State::Importing,
+        channels: opened.channels,
+        source: opened.name,
+        created_at: started,
+    };
+    let rows = |step| move |source| Error::Rows { step, source };
+    let recording = db.create_recording(&new).await.map_err(rows("make the recording"))?;
+    let place = Place { db: db.clone(), store: store.clone(), spool_dir: spool_dir.to_owned() };
+    let tell = |done| progress(Progress { done, total: opened.total });
+    match write(&place, &recording, started, first, &mut batches, tell).await {
+        Ok(warnings) => {
+            let ended = db.end_recording(recording.id, EndReason::Imported, WallMicros::now());
+            Ok(Imported { recording: ended.await.map_err(rows("end the recording"))?, warnings })
+        }
+        Err(error) => {
+            give_up(&place, &recording).await;
+            Err(error)
+        }
+    }
+}
+
+/// Writes all batches; returns warnings.
+async fn write(
+    place: &Place,
+    recording: &Recording,
+    started: WallMicros,
+    first: Vec<Event>,
+    batches: &mut mpsc::Receiver<Result<Vec<Event>, Unreadable>>,
+    tell: impl Fn(Ticks),
+) -> Result<Vec<String>, Error> {
+    let mut recorder = Recorder::open(place, recording, Mode::Import).await?;
+    let mut next = Some(Ok(first));
+    let mut warnings = Vec::new();
+    while let Some(batch) = next {
+        let done = recorder.media();
+        match batch {
+            Ok(events) => recorder.write(events, started.plus(done)).await?,
+            Err(error) => warnings.push(format!("cut off at {done}: {}", chain(&error))),
+        }
+        tell(recorder.media());
+        next = batches.recv().await;
+    }
+    recorder.finish().await?;
+    Ok(warnings)
+}
+
+/// Marks a recording failed and removes what is spooled of it.
+async fn give_up(place: &Place, recording: &Recording) {
+    let id = recording.id;
+    let ended = place.db.end_recording(id, EndReason::Unreadable, WallMicros::now()).await;
+    if let Err(error) = ended {
+        tracing::error!(recording = %id, %error, "a failed import could not be marked so");
+    }
+    let dir = spool::dir(&place.spool_dir, id);
+    if let Err(error) = tokio::fs::remove_dir_all(&dir).await {
+        tracing::warn!(recording = %id, %error, "the spool of a failed import could not be removed");
+    }
+}
+
+/// Starts to read a file on a thread of its own.
+#[expect(clippy::type_complexity, reason = "it is said once")]
+fn read(
+    path: PathBuf,
+) -> (oneshot::Receiver<Result<Opened, Unreadable>>, mpsc::Receiver<Result<Vec<Event>, Unreadable>>)
+{
+    let (tell, opened) = oneshot::channel();
+    let (batches, receiver) = mpsc::channel(AHEAD);
+    tokio::task::spawn_blocking(move || {
+        let mut media = match Media::open(&path) {
+            Ok(media) => media,
+            Err(error) => {
+                // Nobody may be there to hear it any more, here and below.
+                let _ = tell.send(Err(error));
+                return;
+            }
+        };
+        let (name, channels, total) = (media.name.clone(), media.channels, media.total);
+        let _ = tell.send(Ok(Opened { name, channels, total }));
+        while let Some(batch) = media.next().transpose() {
+            let failed = batch.is_err();
+            if batches.blocking_send(batch).is_err() || failed {
+                return;
+            }
+        }
+    });
+    (opened, receiver)
+}
+
+/// A title for a file that was given none.
+fn title_of(path: &Path) -> String {
+    let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name: String = name.trim().chars().take(TITLE_MAX_CHARS).collect();
+    if name.is_empty() { "Imported".into() } else { name }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -100,6 +100,7 @@ pub struct Demuxer {
     stream: Option<Stream>,
     any_audio: bool,
     cut: bool,
+    failed: Option<Error>,
 }
 
 /// The logical stream being read.
@@ -131,10 +132,20 @@ impl Demuxer {
     /// [`end`](Self::end).
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        !self.cut && self.stream.as_ref().is_some_and(|stream| stream.ended)
+        !self.cut
+            && self.failed.is_none()
+            && self.stream.as_ref().is_some_and(|stream| stream.ended)
     }
 
-    /// Takes bytes in, and hands out what they complete.
+    /// What was wrong, where something was: asked after [`end`](Self::end), which may still have had
+    /// events to hand out.
+    #[must_use]
+    pub fn error(&self) -> Option<Error> {
+        self.failed
+    }
+
+    /// Takes bytes in, and hands out what they complete. Where something is wrong, all that comes
+    /// before it is handed out first, and the error with the next call.
     ///
     /// # Errors
     /// It is no Ogg Opus stream (any more); the demuxer is of no further use.
@@ -160,27 +171,37 @@ impl Demuxer {
 
     fn drain(&mut self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
-        while let Some(found) = self.pages.next() {
-            match found {
-                Found::Page(page) => {
-                    (self.junk, self.torn, self.cut) = (0, 0, false);
-                    self.page(&page, &mut events)?;
-                }
-                Found::Junk(bytes) => self.junk += bytes,
-                Found::Torn => {
-                    self.torn += 1;
-                    self.junk += 1;
-                    self.cut = true;
-                }
+        while self.failed.is_none()
+            && let Some(found) = self.pages.next()
+        {
+            self.failed = self.take(found, &mut events).err();
+        }
+        match self.failed {
+            Some(error) if events.is_empty() => Err(error),
+            _ => Ok(events),
+        }
+    }
+
+    fn take(&mut self, found: Found, events: &mut Vec<Event>) -> Result<(), Error> {
+        match found {
+            Found::Page(page) => {
+                (self.junk, self.torn, self.cut) = (0, 0, false);
+                self.page(&page, events)?;
             }
-            if self.torn > MAX_TORN_PAGES {
-                return Err(Error::Broken);
-            }
-            if self.junk > MAX_JUNK_BYTES {
-                return Err(Error::NotOgg(self.junk));
+            Found::Junk(bytes) => self.junk += bytes,
+            Found::Torn => {
+                self.torn += 1;
+                self.junk += 1;
+                self.cut = true;
             }
         }
-        Ok(events)
+        if self.torn > MAX_TORN_PAGES {
+            return Err(Error::Broken);
+        }
+        if self.junk > MAX_JUNK_BYTES {
+            return Err(Error::NotOgg(self.junk));
+        }
+        Ok(())
     }
 
     fn page(&mut self, page: &Page, events: &mut Vec<Event>) -> Result<(), Error> {
