@@ -34,7 +34,7 @@ doc: ## documentation without warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 deny: $(TOOLS)/bin/cargo-deny ## licences, sources and duplicate bans of every dependency
-	$(TOOLS)/bin/cargo-deny --log-level error check --config .ci/deny.toml bans licenses sources
+	$(TOOLS)/bin/cargo-deny --log-level error --config .ci/deny.toml check bans licenses sources
 
 walls: ## stages do not reach past their neighbours
 	.ci/walls

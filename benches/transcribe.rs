@@ -13,9 +13,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use support::data;
 use support::media::ffmpeg;
 use support::server::PROGRAM;
-use support::data;
 
 const RUNS: usize = 3;
 
@@ -29,7 +29,10 @@ fn main() {
     let source = data("conversation.flac").display().to_string();
     let times = (repeats - 1).to_string();
     ffmpeg(&["-stream_loop", &times, "-i", &source, "-ac", "1", "-ar", "16000", &wav]);
-    println!("{repeats} x the conversation ({} s), {threads} threads, median of {RUNS}", repeats * 100);
+    println!(
+        "{repeats} x the conversation ({} s), {threads} threads, median of {RUNS}",
+        repeats * 100
+    );
 
     let ours = median(|| ours(&wav, &model, &threads));
     println!("roomtape import --transcribe, less import alone: {ours:.2} s");
@@ -54,7 +57,10 @@ fn main() {
             begin.elapsed().as_secs_f64()
         });
         let command = args.join(" ");
-        println!("whisper-cli -t {threads} {command}  [{name}]: {peer:.2} s, ratio {:.2}", ours / peer);
+        println!(
+            "whisper-cli -t {threads} {command}  [{name}]: {peer:.2} s, ratio {:.2}",
+            ours / peer
+        );
     }
 }
 
