@@ -32,6 +32,9 @@ export class Playback extends EventTarget {
   #length = 0;
   #pending = null;
   #joined = false;
+  // Nothing has been kept yet; and whether play has been pressed meanwhile.
+  #empty = false;
+  #eager = false;
 
   constructor(audio) {
     super();
@@ -52,9 +55,23 @@ export class Playback extends EventTarget {
     this.live = isOpen(recording);
     this.joinable = this.live && recording.state !== "importing";
     if (at !== null || !this.joinable) this.#joined = true;
+    this.#empty = this.live && recording.duration_ms === 0;
+    if (!this.#empty) await this.#attach(at);
+    this.#tell("change");
+  }
+
+  async #attach(at) {
     if (canStream() && (this.live || token())) await this.#openStream(at);
     else this.#openAddress(at);
-    this.#tell("change");
+  }
+
+  // The first sound of a recording that was opened before there was any.
+  async #begin() {
+    this.#empty = false;
+    await this.#attach(null);
+    const eager = this.#eager;
+    this.#eager = false;
+    if (eager) await this.play();
   }
 
   async #openStream(at) {
@@ -83,8 +100,13 @@ export class Playback extends EventTarget {
   /** What the server now says of the recording: how long it is, and whether it is over. */
   update(recording) {
     this.#length = Math.max(this.#length, recording.duration_ms);
-    if (this.live && !isOpen(recording)) {
+    if (this.#empty && recording.duration_ms > 0) {
+      this.live = isOpen(recording);
+      this.joinable &&= this.live;
+      void this.#begin();
+    } else if (this.live && !isOpen(recording)) {
       if (this.#stream) this.#stream.nudge();
+      else if (this.#empty) this.#finish();
       else this.#becomeFile();
     }
     this.#tell("length");
@@ -118,7 +140,7 @@ export class Playback extends EventTarget {
   }
 
   get playing() {
-    return !this.#audio.paused && !this.#audio.ended;
+    return this.#eager || (!this.#audio.paused && !this.#audio.ended);
   }
 
   get ended() {
@@ -159,6 +181,10 @@ export class Playback extends EventTarget {
   }
 
   async play() {
+    if (this.#empty) {
+      this.#wait(true);
+      return;
+    }
     if (this.joinable && !this.#joined) this.seekToEdge();
     this.#joined = true;
     try {
@@ -171,7 +197,15 @@ export class Playback extends EventTarget {
   }
 
   pause() {
+    if (this.#empty) this.#wait(false);
     this.#audio.pause();
+  }
+
+  // For the first sound, or no longer.
+  #wait(eager) {
+    this.#eager = eager;
+    this.waiting = eager;
+    this.#tell("change");
   }
 
   toggle() {

@@ -66,8 +66,6 @@ class ReplayPage {
     this.#feed.start();
     if (isOpen(recording) || recording.duration_ms > 0) {
       await this.#playback.open(recording, timeIn(location.hash));
-    } else {
-      byId("player").hidden = true;
     }
     this.#frame();
   }
@@ -153,6 +151,7 @@ class ReplayPage {
     const when = recording.started_at ?? recording.created_at;
     byId("when").dateTime = when;
     setText(byId("when"), fullDateTime(when));
+    byId("player").hidden = !isOpen(recording) && recording.duration_ms === 0;
     byId("player-note").hidden = recording.state !== "paused";
     this.#host.render(recording);
     this.#renderGaps(recording.gaps);

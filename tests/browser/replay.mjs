@@ -175,8 +175,8 @@ async function look(browser, base, path, ready, file, options) {
 
 async function looks(browser, base, id, out, seconds) {
   const kinds = {
-    light: { colorScheme: "light" },
-    dark: { colorScheme: "dark" },
+    light: { colorScheme: "light", viewport: { width: 1280, height: 900 } },
+    dark: { colorScheme: "dark", viewport: { width: 1280, height: 900 } },
     phone: { colorScheme: "light", viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true },
     narrow: { colorScheme: "dark", viewport: { width: 360, height: 640 }, isMobile: true, hasTouch: true },
   };

@@ -74,6 +74,9 @@ export async function open(browser, base, options = {}) {
   page.on("console", (message) => {
     if (message.type() === "error") faults.push(`console: ${message.text()}`);
   });
+  page.on("response", (response) => {
+    if (response.status() >= 400) faults.push(`answer ${response.status()} to ${response.url()}`);
+  });
   page.on("pageerror", (error) => faults.push(`exception: ${error.message}`));
   page.on("request", (request) => {
     const url = request.url();
