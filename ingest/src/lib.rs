@@ -88,8 +88,8 @@ pub enum Error {
 /// Records rooms until `shutdown`: taps, supervisor, and what an earlier run left.
 ///
 /// `bound` is told once everything listens. On shutdown the taps end first; then every room's
-/// fragments are synced, its chunk is sealed and, where the store lets us, uploaded. Recordings stay
-/// open: the next start goes on with them, within their room's grace time.
+/// fragments are synced, its chunk is sealed and, where the store lets us, uploaded. Recordings
+/// stay open: the next start goes on with them, within their room's grace time.
 ///
 /// # Errors
 /// [`Error`]: nothing was started.

@@ -1,6 +1,6 @@
 //! One recording's writer: events in; fragments, chunks, objects and rows out.
 //!
-//! [`cut`] decides what is written, [`spool`] makes it durable and [`upload`] takes sealed chunks
+//! [`cut`](crate::cut) decides what is written, [`spool`] makes it durable and [`upload`] takes sealed chunks
 //! to the store and the database in the background. The recorder holds them together, fills media
 //! time without audio with concealment, and keeps what could not be written yet, so that a full or
 //! failing disk costs time and not audio.
@@ -342,8 +342,8 @@ impl Recorder {
         }
         self.steps.push_back(Step::Gap { duration: filled, wall_us, cause });
         self.steps.push_back(Step::Fill { toc, left: filled, wall, alone });
-        // What follows gets a wall-clock time of its own: a fragment's, or, where the gap takes less
-        // media time than it took time, a chunk's, because a chunk in the store has but one.
+        // What follows gets a wall-clock time of its own: a fragment's, or, where the gap takes
+        // less media time than it took time, a chunk's, because a chunk in the store has but one.
         if filled < duration {
             self.steps.push_back(Step::Seal);
         } else if alone || cause != GapCause::Loss {

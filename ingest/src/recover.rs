@@ -1,7 +1,7 @@
 //! What a crash left behind that no room's actor takes up.
 //!
-//! Live and paused recordings are the actors' ([`Recorder::open`](crate::Recorder::open) mends their
-//! spool). At the start of ingest, this looks at the rest of the spool and of the rows:
+//! Live and paused recordings are the actors' ([`Recorder::open`](crate::Recorder::open) mends
+//! their spool). At the start of ingest, this looks at the rest of the spool and of the rows:
 //! - an import whose process is gone (its spool directory is not locked any more) failed; its file
 //!   can be imported again, so that its spool goes;
 //! - a recording that is over has left files where a crash came between its last row and their

@@ -35,8 +35,8 @@ use crate::tap::{Event, Source};
 use actor::Actor;
 use registry::Registry;
 
-/// Batches that a feed holds for its actor: 5 s of 20 ms packets sent one by one, which outlasts the
-/// disk syncs of an ordinary bad moment; after that taps are held back.
+/// Batches that a feed holds for its actor: 5 s of 20 ms packets sent one by one, which outlasts
+/// the disk syncs of an ordinary bad moment; after that taps are held back.
 const FEED_BATCHES: usize = 256;
 /// Sources that may stand at a room's door at once.
 const INBOX: usize = 8;

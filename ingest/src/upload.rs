@@ -1,11 +1,11 @@
 //! Sealed chunks to the store and the database, one recording's in order.
 //!
-//! For each chunk: its fragments become one, as the archive wants them; the object is put (the store
-//! reads it back), the row is added with the gaps and
-//! anchors that belong to it, and only then the spool file goes. Each step is idempotent and the
-//! next chunk waits for this one, so that a crash between any two is answered by doing it again.
-//! The spool's files are the queue: nothing is held in memory but the chunk on its way, however
-//! long the store is away. The init object is put before the first chunk.
+//! For each chunk: its fragments become one, as the archive wants them; the object is put (the
+//! store reads it back), the row is added with the gaps and anchors that belong to it, and only then
+//! the spool file goes. Each step is idempotent and the next chunk waits for this one, so that a
+//! crash between any two is answered by doing it again. The spool's files are the queue: nothing
+//! is held in memory but the chunk on its way, however long the store is away. The init object is
+//! put before the first chunk.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -174,8 +174,8 @@ impl Shipper {
         put.map_err(|source| Error::Store { key, source })
     }
 
-    /// Adds a chunk's row, and with the first one the recording's start on the wall clock. Gives back
-    /// the recording's last anchor then.
+    /// Adds a chunk's row, and with the first one the recording's start on the wall clock. Gives
+    /// back the recording's last anchor then.
     pub(crate) async fn row(
         &self,
         cargo: &Cargo,

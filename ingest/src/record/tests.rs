@@ -308,8 +308,8 @@ proptest! {
     /// recording goes on with the time down marked.
     #[test]
     fn a_crash_loses_less_than_a_second(
-        before in 1..500_usize, batch in 1..60_usize, torn: Option<prop::sample::Index>, after in 1..80_usize,
-        ship_first: bool,
+        before in 1..500_usize, batch in 1..60_usize, torn: Option<prop::sample::Index>,
+        after in 1..80_usize, ship_first: bool,
     ) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async move {

@@ -133,8 +133,8 @@ impl Actor {
         }
     }
 
-    /// Nothing is taken from the feed while something taken before is not kept, or while a recording
-    /// is being ended: what comes then is for the next one.
+    /// Nothing is taken from the feed while something taken before is not kept, or while a
+    /// recording is being ended: what comes then is for the next one.
     fn listens(&self) -> bool {
         let ending = self.open.as_ref().is_some_and(|open| open.ending.is_some());
         self.stalled.is_none() && !ending
@@ -166,7 +166,7 @@ impl Actor {
         if self.stalled.as_ref().is_some_and(|stalled| stalled.until <= now) {
             self.work().await;
         }
-        if self.stalled.is_none() && self.sync_due().is_some_and(|at| at <= now) {
+        if self.sync_due().is_some_and(|at| at <= now) {
             self.flush().await;
         }
         let waiting = self.source.as_ref().is_some_and(|source| !source.batches.is_empty());
@@ -188,8 +188,9 @@ impl Actor {
         self.note(done);
     }
 
+    /// Makes durable what waits in the open fragment, unless work waits that comes before.
     async fn flush(&mut self) {
-        let Some(open) = &mut self.open else { return };
+        let Some(open) = self.open.as_mut().filter(|_| self.stalled.is_none()) else { return };
         let done = open.flush().await;
         self.note(done);
     }

@@ -133,7 +133,7 @@ impl Open {
         if self.recording.state == State::Paused
             && let Some(recorder) = &mut self.recorder
         {
-            // Durable before the row says so: a crash between must not take the pause for time down.
+            // Durable before the row says so: a crash between must not make the pause time down.
             recorder.resume(now).await?;
             self.away = recorder.wall().map(|_| GapCause::SourceAway).filter(|_| !has_source);
         }
