@@ -3,23 +3,23 @@
 //! and its absence.
 //!
 //! **Order.** Packets are released in sequence. A missing one is waited for until a later one has
-//! been held for [`HOLD`] (or [`HELD_MAX`] packets are held); then it is lost, and should it come
+//! been held for `HOLD` (or `HELD_MAX` packets are held); then it is lost, and should it come
 //! after all, it is dropped and counted. The first packet is the beginning: older ones are late.
 //!
 //! **Place.** A packet's media time is where its timestamp says, not where its number says: packets
 //! may last from 2.5 to 120 ms, and what is missing before one is exactly the timestamp's advance.
 //! - Numbers skipped: [`GapCause::Loss`].
 //! - No number skipped: the sender was silent on purpose (DTX; RFC 7587, section 3.1.3). That is
-//!   [`Output::Silence`], not a gap.
+//!   `Output::Silence`, not a gap.
 //! - An advance that numbers do not explain is believed only as far as the arrival clock agrees
-//!   (see [`BOUND`]), and all that is not audio together cannot be longer than the time that passed.
+//!   (see `BOUND`), and all that is not audio together cannot be longer than the time that passed.
 //!   Otherwise the source's clock has jumped, forwards or backwards: the packet is placed where it
 //!   arrived, and what lies between is [`GapCause::Broken`]. Audio that did arrive is never dropped
 //!   for its timestamp.
 //! - A source whose clock stands still now and then falls behind the arrival clock bit by bit; when
-//!   that comes to more than [`BOUND`], the same is done (see [`clock`]).
+//!   that comes to more than `BOUND`, the same is done (see `clock`).
 //!
-//! **Skew** between the source's clock and ours is measured ([`Timeline::drift`]), not corrected.
+//! **Skew** between the source's clock and ours is measured (`Timeline::drift`), not corrected.
 
 mod clock;
 #[cfg(test)]
