@@ -93,6 +93,8 @@ export class Playback extends EventTarget {
   #openAddress(at) {
     const native = this.live && this.#audio.canPlayType("application/vnd.apple.mpegurl") !== "";
     this.exact = !native;
+    // Chromium fails on a growing playlist of which it was first asked for metadata alone.
+    if (native) this.#audio.preload = "auto";
     this.#audio.src = `${this.#base}/${native ? "playlist.m3u8" : "audio.mp4"}`;
     if (at !== null) this.#set(at);
   }
@@ -114,9 +116,14 @@ export class Playback extends EventTarget {
 
   // The browser's own HLS gives way to the file, which has the right clock.
   #becomeFile() {
-    const playing = this.playing;
+    const { playing } = this;
+    const { currentTime, duration } = this.#audio;
+    // Its clock began wherever the browser joined, which its length now tells.
+    const joined = Number.isFinite(duration) ? Math.max(0, this.#length / 1000 - duration) : 0;
     this.exact = true;
     this.#audio.src = `${this.#base}/audio.mp4`;
+    this.#tell("trouble", null);
+    this.#set((joined + currentTime) * 1000);
     if (playing) void this.play();
     this.#finish();
   }
@@ -169,6 +176,7 @@ export class Playback extends EventTarget {
   }
 
   seek(ms) {
+    if (!this.exact) return;
     this.#joined = true;
     const last = this.live ? this.length - 500 : this.length - 20;
     this.#set(Math.min(Math.max(0, ms), Math.max(0, last)));
