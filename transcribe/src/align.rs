@@ -68,7 +68,14 @@ impl Clause {
 #[must_use]
 pub fn align(heard: &Heard, audio: Span, speech: &[Span]) -> Vec<Clause> {
     let mut place = Place { audio, speech, last: audio.start, passed: audio.start };
-    drafts(heard).iter().map(|draft| place.clause(draft)).collect()
+    let mut clauses: Vec<Clause> = drafts(heard).iter().map(|d| place.clause(d)).collect();
+    for i in 1..clauses.len() {
+        let next = clauses[i].span().start;
+        if let Some(last) = clauses[i - 1].words.last_mut().filter(|last| last.span.start < next) {
+            last.span.end = last.span.end.min(next);
+        }
+    }
+    clauses
 }
 
 /// A clause as tokens.
@@ -222,7 +229,8 @@ impl Place<'_> {
             };
             let spoken = self.speech.iter().find(|span| span.end > start);
             let end = spoken.map_or(limit, |span| limit.min(span.end.max(start + SHORTEST)));
-            let end = end.max(start + SHORTEST).min(next.unwrap_or(self.audio.end));
+            let next = next.filter(|next| *next > start).unwrap_or(self.audio.end);
+            let end = end.max(start + SHORTEST).min(next);
             words[i].span = Span::new(start, end);
         }
     }

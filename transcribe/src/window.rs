@@ -276,7 +276,7 @@ mod tests {
         packer.speech(ms(0, 25_000), &quiet);
         packer.finish(Ticks::from_secs(25));
         let second = packer.pop().unwrap();
-        assert_eq!((second.audio, second.keep), (ms(17_000, 25_000), ms(18_000, 25_000)));
+        assert_eq!((second.audio, second.keep), (ms(17_000, 25_160), ms(18_000, 25_160)));
         assert_eq!(second.speech, [ms(17_000, 25_000)]);
     }
 

@@ -1,11 +1,10 @@
 //! How near the words come to the truth, with the demo weights. `make bench` prints the figures;
 //! `ROOMTAPE_SHOW_WORDS=1` prints the words too.
 
-mod support;
-
+use crate::support::{Worker, conversation, later, noise, rms, truth};
+use models::{Gap, GapCause, Span, Ticks, Word};
 use roomtape_transcribe::score::{Score, Truth};
 use roomtape_transcribe::window::Policy;
-use support::{Worker, conversation, later, noise, rms, truth};
 
 /// whisper.cpp's own command line has 0.4 % word errors on the conversation (greedy, no carried
 /// context); one point more is allowed. The times are a sixth of what its own word times are off.
@@ -65,6 +64,24 @@ fn nobody_speaks_in_silence_hum_and_noise() {
         let shown: Vec<_> = shown.iter().filter(|segment| segment.suppressed.is_none()).collect();
         assert!(shown.is_empty(), "{what}: {shown:?}");
     }
+}
+
+#[test]
+fn concealed_sound_holds_no_words() {
+    let lost = Gap {
+        start: Ticks::from_millis(20_000),
+        duration: Ticks::from_millis(15_000),
+        wall_us: 15_000_000,
+        cause: GapCause::Loss,
+    };
+    let mut worker = Worker::new();
+    let segments = worker.segments_with_gaps(&conversation(), Policy::FINISHED, &[lost]);
+    let words = || segments.iter().flat_map(|segment| &segment.words);
+    let inside = Span::new(lost.start, lost.start + lost.duration);
+    let within = |word: &&Word| inside.contains(word.span.start);
+    assert_eq!(words().filter(within).map(|word| &word.text).collect::<Vec<_>>(), [""; 0]);
+    assert!(words().any(|word| word.span.start < inside.start));
+    assert!(words().filter(|word| word.span.start > inside.end).count() > 150);
 }
 
 /// The demo weights hear little in noise (their own authors' figure: 60 % wrong): what is asked is

@@ -244,6 +244,3 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         .collect::<Vec<_>>()
         .join(": ")
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,12 +1,14 @@
 //! Sounds with known words, and the path from samples to segments without database or store.
 
+pub(crate) mod house;
+
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use archive::Packet;
 use archive::pcm::Decoder;
 use bytes::Bytes;
-use models::{Segment, Ticks};
+use models::{Gap, Segment, Ticks};
 use roomtape_transcribe::engine::{Decoding, Model, Session};
 use roomtape_transcribe::listen::Listener;
 use roomtape_transcribe::score::{self, Score, Transcript, Truth};
@@ -24,23 +26,26 @@ pub(crate) fn truth() -> Truth {
     Truth::parse(&std::fs::read_to_string(data("conversation.json")).unwrap()).unwrap()
 }
 
-/// The conversation as a room sends it: 16 kHz samples decoded from its Opus packets.
-pub(crate) fn conversation() -> Vec<f32> {
+/// The conversation as a room sends it: its Opus packets.
+pub(crate) fn packets() -> Vec<Packet> {
     let file = std::fs::File::open(data("conversation.opus")).unwrap();
     let mut reader = ogg::PacketReader::new(file);
-    let mut decoder = Decoder::new(16_000, 1).unwrap();
-    let mut samples = Vec::new();
-    let mut heads = 0;
+    let mut packets = Vec::new();
     while let Some(packet) = reader.read_packet().unwrap() {
-        if heads < 2 {
-            heads += 1;
-            continue;
-        }
         let data = Bytes::from(packet.data);
-        let duration = archive::opus::duration(&data).unwrap();
-        samples.extend(decoder.decode(&Packet { data, duration }).unwrap());
+        // After the two header packets.
+        if !data.starts_with(b"OpusHead") && !data.starts_with(b"OpusTags") {
+            let duration = archive::opus::duration(&data).unwrap();
+            packets.push(Packet { data, duration });
+        }
     }
-    samples
+    packets
+}
+
+/// The conversation at 16 kHz.
+pub(crate) fn conversation() -> Vec<f32> {
+    let mut decoder = Decoder::new(16_000, 1).unwrap();
+    packets().iter().flat_map(|packet| decoder.decode(packet).unwrap()).collect()
 }
 
 /// Decodes as a worker does, with the demo weights.
@@ -53,7 +58,17 @@ impl Worker {
 
     /// The segments of `samples`, which come four seconds at a time.
     pub(crate) fn segments(&mut self, samples: &[f32], policy: Policy) -> Vec<Segment> {
-        let mut listener = Listener::new(policy, Ticks::ZERO, &[]);
+        self.segments_with_gaps(samples, policy, &[])
+    }
+
+    /// The segments of `samples` of which those in `gaps` are concealment.
+    pub(crate) fn segments_with_gaps(
+        &mut self,
+        samples: &[f32],
+        policy: Policy,
+        gaps: &[Gap],
+    ) -> Vec<Segment> {
+        let mut listener = Listener::new(policy, Ticks::ZERO, gaps);
         let mut segments = Vec::new();
         for chunk in samples.chunks(64_000) {
             listener.push(chunk);
