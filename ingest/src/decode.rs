@@ -147,6 +147,12 @@ impl Decoder {
         &self.name
     }
 
+    /// Whether it is Opus, whose packets are kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.codec.is_none()
+    }
+
     /// Channels the header promises; 0: it does not say.
     #[must_use]
     pub fn channels(&self) -> usize {

@@ -8,6 +8,7 @@
 //! there, is imported up to that place, with a warning. Where our own disk, store or database
 //! fails, the recording is marked failed and its spool removed.
 
+mod edit;
 mod media;
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,10 @@ pub struct Transcoder {
     encoder: Option<Encoder>,
     failed: Option<Error>,
     ended: bool,
+    /// Samples for each channel still to be left out.
+    skip: u64,
+    /// Samples for each channel still to be taken; `None`: all.
+    left: Option<u64>,
 }
 
 /// The way of one sampling rate and layout to the encoder.
@@ -46,7 +50,14 @@ impl Transcoder {
     /// Events of what `decoder` reads. `channels` (1 or 2) are given where it has to be encoded.
     #[must_use]
     pub fn new(decoder: Decoder, channels: u8) -> Self {
-        Self { decoder, channels, path: None, encoder: None, failed: None, ended: false }
+        let (path, encoder, failed) = (None, None, None);
+        Self { decoder, channels, path, encoder, failed, ended: false, skip: 0, left: None }
+    }
+
+    /// Leaves out the first `skip` of what is decoded, and what is left after `length` more. Opus is
+    /// kept whole.
+    pub fn cut(&mut self, skip: Ticks, length: Option<Ticks>) {
+        (self.skip, self.left) = (skip.0, length.map(|length| length.0));
     }
 
     /// What it reads from.
@@ -117,6 +128,13 @@ impl Transcoder {
     }
 
     fn encode(&mut self, samples: &[f32], events: &mut Vec<Event>) -> Result<(), Error> {
+        let channels = usize::from(self.channels);
+        let frames = (samples.len() / channels) as u64;
+        let skipped = self.skip.min(frames);
+        let taken = (frames - skipped).min(self.left.unwrap_or(u64::MAX));
+        self.skip -= skipped;
+        self.left = self.left.map(|left| left - taken);
+        let samples = &samples[skipped as usize * channels..(skipped + taken) as usize * channels];
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => none.insert(Encoder::new(self.channels)?),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use models::Ticks;
 
+use super::edit::{self, Edit};
 use crate::decode::{self, Decoder};
 use crate::ogg::{self, Demuxer};
 use crate::tap::Event;
@@ -52,7 +53,7 @@ pub(super) struct Media {
 
 enum Way {
     Opus { file: File, demuxer: Box<Demuxer>, ready: Vec<Event>, ended: bool },
-    Other(Box<Transcoder>),
+    Other { transcoder: Box<Transcoder>, ready: Option<Vec<Event>> },
 }
 
 impl Media {
@@ -69,22 +70,36 @@ impl Media {
             file.rewind()?;
             return Self::opus(file, total);
         }
+        let edit = edit::of(&mut file);
         file.rewind()?;
-        let decoder = match Decoder::open(Box::new(file)) {
-            Ok(decoder) => decoder,
+        Self::other(file, edit).or_else(|error| {
             // Some readers refuse a file that is shorter than it says; as a stream they read it.
-            Err(error) => Decoder::open_stream(File::open(path)?)
-                .map_err(|_| error)
-                .map_err(transcode::Error::from)?,
-        };
-        let channels = decoder.channels().clamp(1, 2) as u8;
-        Ok(Self {
-            name: decoder.name().to_owned(),
-            channels,
-            total: decoder.total(),
-            way: Way::Other(Box::new(Transcoder::new(decoder, channels))),
-            done: Ticks::ZERO,
+            let stream = File::open(path).ok().and_then(|file| Decoder::open_stream(file).ok());
+            let media = stream.and_then(|decoder| Self::decoded(decoder, edit).ok());
+            media.filter(|media| !media.is_empty()).ok_or(error)
         })
+    }
+
+    fn other(file: File, edit: Option<Edit>) -> Result<Self, Error> {
+        Self::decoded(Decoder::open(Box::new(file)).map_err(transcode::Error::from)?, edit)
+    }
+
+    /// Reads on until there is audio, which some formats have to be asked for to be known.
+    fn decoded(decoder: Decoder, edit: Option<Edit>) -> Result<Self, Error> {
+        let channels = decoder.channels().clamp(1, 2) as u8;
+        let name = decoder.name().to_owned();
+        let edit = edit.filter(|_| !decoder.is_kept());
+        let total = edit.and_then(|edit| edit.length).or(decoder.total());
+        let mut transcoder = Box::new(Transcoder::new(decoder, channels));
+        if let Some(Edit { skip, length }) = edit {
+            transcoder.cut(skip, length);
+        }
+        let ready = transcoder.next()?;
+        Ok(Self { name, channels, total, way: Way::Other { transcoder, ready }, done: Ticks::ZERO })
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self.way, Way::Other { ready: None, .. })
     }
 
     /// Reads on until the header, which has the channels.
@@ -106,7 +121,10 @@ impl Media {
     /// The next events; `None` at the end. All there is comes before an error.
     pub(super) fn next(&mut self) -> Result<Option<Vec<Event>>, Error> {
         let events = match &mut self.way {
-            Way::Other(transcoder) => transcoder.next()?,
+            Way::Other { transcoder, ready } => match ready.take() {
+                Some(events) => Some(events),
+                None => transcoder.next()?,
+            },
             Way::Opus { file, demuxer, ready, ended } => {
                 while ready.is_empty() && !*ended {
                     *ended = read(file, demuxer, ready)?;
@@ -131,7 +149,7 @@ impl Media {
                 None if demuxer.is_whole() => Ok(()),
                 None => Err(Error::Torn),
             },
-            Way::Other(transcoder) => {
+            Way::Other { transcoder, .. } => {
                 let total = self.total.filter(|_| transcoder.decoder().is_total_exact());
                 match total.filter(|&total| total > self.done + MISSING) {
                     Some(total) => Err(Error::Short(total)),

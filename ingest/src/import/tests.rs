@@ -48,7 +48,7 @@ async fn every_format_becomes_a_recording_of_its_length() {
     let rig = Rig::new().await;
     let cases: [(&str, &[&str], &str, u8); 9] = [
         ("talk.mp3", &["-ar", "44100", "-ac", "2"], "mp3/mp3", 2),
-        ("talk.m4a", &["-ar", "48000"], "isomp4/aac", 1), // EDIT
+        ("talk.m4a", &["-ar", "48000"], "isomp4/aac", 1),
         ("talk.wav", &[], "wave/pcm_s16le", 1),
         ("talk.flac", &[], "flac/flac", 1),
         ("talk.ogg", &["-c:a", "libvorbis"], "ogg/vorbis", 1),
@@ -168,6 +168,21 @@ async fn nothing_is_imported_into_a_room_that_must_not_be_recorded() {
         import_file(&place.db, &place.store, &place.spool_dir, &path, &room, None, |_| {}).await;
     assert!(matches!(refused, Err(Error::NotRecordable)));
     assert!(rig.files().is_empty());
+}
+
+#[tokio::test]
+async fn an_mp4_files_edit_list_is_read_wherever_it_lies() {
+    let rig = Rig::new().await;
+    for flags in ["+empty_moov", "+faststart", "0"] {
+        let path = make(&rig, "talk.m4a", &["-ar", "48000", "-movflags", flags]);
+        let edit = edit::of(&mut std::fs::File::open(path).unwrap());
+        // Its encoder puts 1024 samples before the first one; a fragmented file does not say so.
+        let length = Some(Ticks::from_secs(6));
+        let expected = edit::Edit { skip: Ticks(1024), length };
+        assert_eq!(edit, (flags != "+empty_moov").then_some(expected), "{flags}");
+    }
+    let path = make(&rig, "talk.wav", &[]);
+    assert_eq!(edit::of(&mut std::fs::File::open(path).unwrap()), None);
 }
 
 #[test]

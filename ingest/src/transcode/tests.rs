@@ -106,10 +106,11 @@ fn every_format_is_as_long_as_what_went_in_and_sounds_the_same() {
         let off = length(&events).0.abs_diff(reference.len() as u64);
         assert!(off <= TOLERANCE, "{name}: {} for {}", length(&events).0, reference.len());
         let heard = heard(&events);
-        let (at, like) = place(&reference[48_000..96_000], &heard[46_000..], 5_000);
-        println!("{name} {at} {like} {off}");
+        let (at, like) = place(&reference[48_000..60_000], &heard[46_000..], 5_000);
         assert!(like > 0.9, "{name}: {like}");
-        assert!(at.abs_diff(2_000) <= 1_920 + 24, "{name}: {} samples late", at as i64 - 2_000);
+        // Opus' own lookahead; and what an MP4 file's edit list leaves out, which the import does.
+        let late = if name == "isomp4/aac" { 1_500 } else { 400 };
+        assert!(at.abs_diff(2_000) <= late, "{name}: {} samples late", at as i64 - 2_000);
 
         if !name.starts_with("isomp4") {
             let decoder = Decoder::open_stream(Slow(Cursor::new(bytes))).unwrap();
