@@ -83,7 +83,6 @@ fn spoken(judged: &[Judged]) -> Vec<Span> {
 /// Puts clauses that begin at or after `at`, where no words were, into their place.
 fn insert(judged: &mut Vec<Judged>, found: Vec<Judged>, at: Ticks) {
     let before = judged.partition_point(|(clause, _)| clause.span().start < at);
-    let mut place = before;
     if let Some((clause, hidden)) = before.checked_sub(1).and_then(|i| judged.get_mut(i)) {
         let split = clause.words.partition_point(|word| word.span.start < at);
         let words = clause.words.split_off(split);
@@ -92,10 +91,7 @@ fn insert(judged: &mut Vec<Judged>, found: Vec<Judged>, at: Ticks) {
             judged.insert(before, rest);
         }
     }
-    for clause in found {
-        judged.insert(place, clause);
-        place += 1;
-    }
+    judged.splice(before..before, found);
 }
 
 #[cfg(test)]

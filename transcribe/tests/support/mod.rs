@@ -92,7 +92,10 @@ impl Worker {
 
     /// How near it comes to `truth`.
     pub(crate) fn score(&mut self, samples: &[f32], policy: Policy, truth: &Truth) -> Score {
+        let began = std::time::Instant::now();
         let segments = self.segments(samples, policy);
+        let seconds = samples.len() as f64 / 16_000.0;
+        println!("{seconds:.1} s of sound in {:.1} s", began.elapsed().as_secs_f64());
         check_order(&segments);
         if std::env::var_os("ROOMTAPE_SHOW_WORDS").is_some() {
             show(&segments);
