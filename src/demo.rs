@@ -81,11 +81,13 @@ async fn show(server: &Server, config: &Config, args: &cli::Demo) -> anyhow::Res
     let api = Api::new(server.http, config.operator_token.as_deref())?;
     let key = api.room().await?;
     let icecast = server.icecast.context("the Icecast tap is off")?;
-    let mut source = Source::connect(icecast, &key).await?;
+    let source = Source::connect(icecast, &key).await?;
+    // The recording begins with the first sound, so it is looked for while the room plays.
+    let playing = tokio::spawn(source.play(args.speed));
     let recording = api.live_recording().await?;
     let address = format!("http://{}/recordings/{recording}", server.http);
     log::print(&format!("a room is live; watch it being written down:\n\n    {address}\n"));
-    source.play(args.speed).await.context("playing the room")?;
+    playing.await?.context("playing the room")?;
     api.post(&format!("recordings/{recording}/end")).await?;
     let transcript = api.words(&recording).await?;
     report(&transcript)?;
@@ -241,7 +243,7 @@ impl Source {
     }
 
     /// Sends the conversation page by page, each when it would be heard.
-    async fn play(&mut self, speed: f64) -> anyhow::Result<()> {
+    async fn play(mut self, speed: f64) -> anyhow::Result<()> {
         let begin = Instant::now();
         for page in pages(CONVERSATION)? {
             tokio::time::sleep_until(begin + page.heard_after.div_f64(speed)).await;

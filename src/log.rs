@@ -1,24 +1,30 @@
 //! What the binary says: log lines and failures on standard error, results on standard output.
 
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 
+/// What is logged, where `ROOMTAPE_LOG` does not say.
+static FILTER: OnceLock<String> = OnceLock::new();
+
 /// Starts logging to standard error.
 pub(crate) fn start(cli: &Cli) {
-    let quiet_by_default = !matches!(cli.command, Command::Serve | Command::Transcribe(_));
-    let level = match (cli.verbose, quiet_by_default) {
-        (0, true) => "warn",
-        (0, false) | (1, _) => "info",
-        (2, _) => "debug",
-        _ => "trace",
+    let serves = matches!(cli.command, Command::Serve | Command::Transcribe(_));
+    let (level, libraries) = match (cli.verbose, serves) {
+        (0, false) => ("warn", "off"),
+        (0, true) | (1, _) => ("info", "off"),
+        (2, _) => ("debug", "warn"),
+        _ => ("trace", "info"),
     };
-    // Whisper and the decoders are chatty about things that are no news to an operator.
-    let default = format!("{level},whisper_rs=warn,symphonia=error,sqlx=warn");
+    // Whisper and the decoders are chatty about things that are no news to an operator; what fails
+    // in them comes back as an error of ours.
+    let default = format!("{level},whisper_rs={libraries},symphonia={libraries},sqlx=warn");
     let filter =
-        EnvFilter::try_from_env("ROOMTAPE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+        EnvFilter::try_from_env("ROOMTAPE_LOG").unwrap_or_else(|_| EnvFilter::new(&default));
+    let _ = FILTER.set(filter.to_string());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -28,6 +34,11 @@ pub(crate) fn start(cli: &Cli) {
     } else {
         lines.init();
     }
+}
+
+/// The filter in force, for handing on to a child process.
+pub(crate) fn filter() -> &'static str {
+    FILTER.get().map_or("info", String::as_str)
 }
 
 /// Says why a command failed: the whole chain, once.

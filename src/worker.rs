@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli;
 use crate::config::Config;
 use crate::serve::asked_to_end;
-use crate::{home, weights};
+use crate::{home, log, weights};
 
 /// First wait before a worker that died is started again; doubled each time.
 const RESTART_FIRST: Duration = Duration::from_secs(1);
@@ -119,6 +119,7 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Worker> {
         .args(["--http", &config.http.to_string()])
         .args(["--weights", &config.weights])
         .args(["--threads", &config.threads.to_string()])
+        .env("ROOMTAPE_LOG", log::filter())
         .stdin(Stdio::piped())
         .kill_on_drop(true);
     if let Some(token) = &config.operator_token {

@@ -40,6 +40,15 @@ async function lightMoves(page) {
   return page.evaluate(lit);
 }
 
+/** Waits until the page no longer glides: a press and a release must meet the same word. */
+async function stands(page) {
+  await page.evaluate(() => delete window.stood);
+  await until(page, "the page stands still", () => {
+    window.stood = window.stood?.at === scrollY ? { at: scrollY, times: window.stood.times + 1 } : { at: scrollY, times: 0 };
+    return window.stood.times >= 6;
+  });
+}
+
 /** A click on a word goes to where it is said. Returns how far off it landed. */
 async function clickSeeks(page) {
   const index = await page.evaluate((view) => Math.floor(document.querySelector(view).words.length / 2), view);
@@ -49,6 +58,7 @@ async function clickSeeks(page) {
     audio.addEventListener("seeked", () => (window.landed = audio.currentTime), { once: true });
   });
   await page.keyboard.press("End");
+  await stands(page);
   const word = await page.evaluateHandle(([view, i]) => document.querySelector(view).wordElement(i), [view, index]);
   await word.asElement().evaluate((element) => element.scrollIntoView({ block: "center", behavior: "instant" }));
   await word.asElement().click();
