@@ -1,7 +1,7 @@
 //! What is in a file or stream that is not Ogg Opus: MP3, AAC (ADTS, MP4), FLAC, Vorbis, WAV, and
 //! Opus inside Matroska, WebM and MP4, through symphonia.
 //!
-//! Pulls: [`Decoder::next`] blocks until its source has enough bytes, so that it belongs on a thread
+//! Pulls: [`Decoder::next_piece`] blocks until its source has enough bytes, so that it belongs on a thread
 //! of its own. What a decoder reports counts, not what a header promises: HE-AAC comes out at its
 //! core's rate, half of what its header says, and at the right speed only so.
 //!
@@ -181,7 +181,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The rest cannot be read.
-    pub fn next(&mut self) -> Result<Option<Piece<'_>>, Error> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece<'_>>, Error> {
         if let Some(packet) = self.pending.take() {
             return Ok(Some(Piece::Opus(packet)));
         }

@@ -70,7 +70,7 @@ impl Transcoder {
     ///
     /// # Errors
     /// The rest cannot be read.
-    pub fn next(&mut self) -> Result<Option<Vec<Event>>, Error> {
+    pub fn next_events(&mut self) -> Result<Option<Vec<Event>>, Error> {
         while !self.ended {
             let mut events = Vec::new();
             match self.step(&mut events) {
@@ -94,7 +94,7 @@ impl Transcoder {
 
     /// Takes one piece through; false at the end.
     fn step(&mut self, events: &mut Vec<Event>) -> Result<bool, Error> {
-        let Some(piece) = self.decoder.next()? else { return Ok(false) };
+        let Some(piece) = self.decoder.next_piece()? else { return Ok(false) };
         match piece {
             Piece::Opus(packet) => events.push(Event::Packet(packet)),
             Piece::Hole(duration) => {

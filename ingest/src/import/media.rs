@@ -94,7 +94,7 @@ impl Media {
         if let Some(Edit { skip, length }) = edit {
             transcoder.cut(skip, length);
         }
-        let ready = transcoder.next()?;
+        let ready = transcoder.next_events()?;
         Ok(Self { name, channels, total, way: Way::Other { transcoder, ready }, done: Ticks::ZERO })
     }
 
@@ -123,7 +123,7 @@ impl Media {
         let events = match &mut self.way {
             Way::Other { transcoder, ready } => match ready.take() {
                 Some(events) => Some(events),
-                None => transcoder.next()?,
+                None => transcoder.next_events()?,
             },
             Way::Opus { file, demuxer, ready, ended } => {
                 while ready.is_empty() && !*ended {

@@ -40,7 +40,7 @@ fn pcm(bytes: &[u8]) -> Vec<f32> {
 fn all(mut transcoder: Transcoder) -> (Vec<Event>, Option<Error>) {
     let mut events = Vec::new();
     loop {
-        match transcoder.next() {
+        match transcoder.next_events() {
             Ok(Some(more)) => events.extend(more),
             Ok(None) => return (events, None),
             Err(error) => return (events, Some(error)),

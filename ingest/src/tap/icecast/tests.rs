@@ -373,10 +373,6 @@ async fn what_cannot_be_read_ends_the_connection_and_what_was_recorded_stays() {
     let tap = Tap::new().await;
     let whole = short(&tap).await;
     let last_page = (0..whole.len()).rev().find(|&at| whole[at..].starts_with(b"OggS")).unwrap();
-    let mut vorbis = vec![0; 58];
-    vorbis[..4].copy_from_slice(b"OggS");
-    vorbis[26..28].copy_from_slice(&[1, 30]);
-    vorbis[28..35].copy_from_slice(b"\x01vorbis");
     let mut writer = ::ogg::PacketWriter::new(Vec::new());
     let end = ::ogg::PacketWriteEndInfo::EndPage;
     writer.write_packet(&b"\x01vorbis"[..], 7, end, 0).unwrap();

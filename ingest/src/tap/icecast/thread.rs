@@ -54,7 +54,7 @@ fn run(
     let opened = Outcome::Opened { name: decoder.name().to_owned(), channels };
     let mut transcoder = Transcoder::new(decoder, channels);
     let mut heard = output.blocking_send(opened).is_ok();
-    while heard && let Some(events) = transcoder.next()? {
+    while heard && let Some(events) = transcoder.next_events()? {
         heard = output.blocking_send(Outcome::Events(events)).is_ok();
     }
     Ok(())
