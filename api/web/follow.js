@@ -9,6 +9,7 @@ export class Follow {
   #following = true;
   #element = null;
   #moved = false;
+  #pressed = false;
 
   /** `button` is the way back; `dock` covers the lower end of the window. */
   constructor(button, dock) {
@@ -19,7 +20,8 @@ export class Follow {
     addEventListener("wheel", (event) => event.deltaY !== 0 && leave(), { passive: true });
     addEventListener("touchmove", (event) => dock.contains(event.target) || leave(), { passive: true });
     addEventListener("keydown", (event) => this.#key(event));
-    addEventListener("pointerdown", (event) => this.#scrollbar(event));
+    addEventListener("pointerdown", (event) => this.#press(event));
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => (this.#pressed = false));
   }
 
   #key(event) {
@@ -27,7 +29,10 @@ export class Follow {
     if (!typing && SCROLL_KEYS.has(event.key)) this.leave();
   }
 
-  #scrollbar(event) {
+  // A word must not glide away between press and release. A press on the scrollbar looks elsewhere.
+  #press(event) {
+    this.#pressed = true;
+    if (!this.#dock.contains(event.target)) scrollTo({ top: scrollY, behavior: "instant" });
     if (event.target === document.documentElement && event.clientX >= document.documentElement.clientWidth) {
       this.leave();
     }
@@ -65,7 +70,7 @@ export class Follow {
   }
 
   #keep(always) {
-    if (!this.#following || !this.#element) return;
+    if (!this.#following || !this.#element || (this.#pressed && !always)) return;
     const box = this.#element.getBoundingClientRect();
     const band = this.#band();
     if (!always && box.top >= band.top && box.bottom <= band.bottom) return;
