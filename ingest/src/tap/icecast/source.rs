@@ -199,16 +199,10 @@ async fn record(payload: Payload, admitted: Admitted) {
         Ok(End::Gone) => tracing::info!(mount, "icecast source disconnected"),
         Err(Error::Closed(_)) => tracing::info!(mount, "icecast source put out"),
         Err(error) => {
-            let reason = chain(&error);
-            tracing::warn!(mount, reason, "icecast source dropped");
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(mount, error, "icecast source dropped");
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The body on its way in.
