@@ -56,8 +56,8 @@ pub enum Error {
     /// A panic: the process should be started anew.
     #[error("the engine's thread ended in a panic")]
     Panic,
-    /// The runtime stopped before the model was loaded.
-    #[error("the runtime stopped the loading of the model")]
+    /// The runtime stopped before the worker did.
+    #[error("the runtime stopped under the worker")]
     Stopped(#[source] tokio::task::JoinError),
 }
 
@@ -137,7 +137,9 @@ impl Desk {
         while let Some(ended) = running.join_next().await {
             self.free(ended)?;
         }
-        Ok(())
+        let seats = self.live.into_iter().chain(self.batch);
+        let closing = tokio::task::spawn_blocking(move || seats.for_each(Seat::close));
+        closing.await.map_err(Error::Stopped)
     }
 
     async fn claim(&self, worker: &str) -> Result<Option<(Job, Lease)>, models::db::Error> {

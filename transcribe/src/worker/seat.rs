@@ -20,7 +20,7 @@ struct Request {
     answer: oneshot::Sender<Answer>,
 }
 
-/// A handle on the thread. It ends when the handle is dropped.
+/// A handle on the thread. It ends some time after the handle is dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     requests: mpsc::Sender<Request>,
@@ -63,6 +63,15 @@ impl Seat {
     pub(super) fn begin(&self) -> StopGuard {
         self.stop.store(false, Ordering::Relaxed);
         StopGuard(Arc::clone(&self.stop))
+    }
+
+    /// Ends the thread and waits for it. Blocks, at most for one pass of the model: a process must
+    /// not end under whisper.cpp's feet.
+    pub(super) fn close(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        drop(self.requests);
+        // One that ended in a panic has been reported.
+        let _ = self.thread.join();
     }
 
     /// Whether the thread ended in a panic.
