@@ -7,7 +7,7 @@ use roomtape_transcribe::score::{Score, Truth};
 use roomtape_transcribe::window::Policy;
 
 /// whisper.cpp's own command line has 0.4 % word errors on the conversation (greedy, no carried
-/// context); one point more is allowed. The times are a sixth of what its own word times are off.
+/// context); one point more is allowed. The times are a fifth of what its own word times are off.
 fn check(what: &str, score: &Score) {
     println!("{what}: {score}");
     assert!(score.word_error_rate <= 0.014, "{what}: {score}");
