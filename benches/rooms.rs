@@ -1,10 +1,10 @@
 //! What a recorded room costs: CPU time and memory of `roomtape serve` with a number of RTP rooms
 //! live at once, against the same server with none. `cargo bench --bench rooms -- [ROOMS] [SECONDS]`.
 
-#![expect(missing_docs, clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../tests/support/mod.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
+#[expect(dead_code, unreachable_pub, reason = "the tests use the rest")]
 mod support;
 
 use std::fs;

@@ -3,10 +3,10 @@
 //! `WHISPER_CLI=/path/to/whisper-cli cargo bench --bench transcribe -- [REPEATS]`. Without the CLI
 //! only our own time is measured. The audio is the bundled conversation, repeated.
 
-#![expect(missing_docs, clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../tests/support/mod.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
+#[expect(dead_code, unused_imports, unreachable_pub, reason = "the tests use the rest")]
 mod support;
 
 use std::path::Path;

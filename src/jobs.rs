@@ -66,11 +66,8 @@ fn line(job: &Job, title: &str) -> String {
         State::Cancelled => "cancelled",
     };
     let error = job.error.as_deref().filter(|_| job.state != State::Done);
-    let progress = if job.total.0 > 0 {
-        format!("{:>3} %", (job.done.0 * 100 / job.total.0).min(100))
-    } else {
-        "  - %".to_owned()
-    };
+    let percent = (job.done.0 * 100).checked_div(job.total.0);
+    let progress = percent.map_or("  - %".to_owned(), |done| format!("{:>3} %", done.min(100)));
     let mut line = format!("{}  {kind:<10}  {state:<18}  {progress}  {title}", job.id);
     if let Some(error) = error {
         line.push_str("  — ");

@@ -3,7 +3,12 @@
 //! Each test starts `roomtape` as a user would, in a folder of its own and on free ports, and looks
 //! at it from outside: over HTTP, through the files it offers, in a browser.
 
-#![expect(unreachable_pub, reason = "a test binary has no reach")]
+#![expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test has no reach, fails loudly, and shows what it measured"
+)]
 #![cfg(unix)]
 
 mod browser;

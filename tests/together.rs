@@ -48,7 +48,7 @@ async fn two_rooms_are_recorded_while_a_third_is_transcribed() {
         .unwrap();
     assert!(imported.success());
     let third = api::id(&server.api.recording("imports", "ended", secs(10)).await);
-    let transcript = server.api.transcript(&third, secs(120)).await;
+    let transcript = server.api.transcript(&third, secs(300)).await;
     let score = demo::score(&transcript);
     assert!(score.word_error_rate <= 0.014, "{score}");
 

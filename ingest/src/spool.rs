@@ -12,7 +12,7 @@
 //!   one-byte packets, and causes and pauses leave no trace. So each gap is a line of the sidecar,
 //!   `start duration wall_us cause`, synced **before** the fragment in which it begins. A line that
 //!   names media time which never followed is cut back ([`cut::clip`](crate::cut::clip)).
-//! - [`mend`] makes what a crash left whole: the last chunk is cut after its last whole fragment,
+//! - [`mend()`] makes what a crash left whole: the last chunk is cut after its last whole fragment,
 //!   an empty one is removed, and so are lines for what is not there. A gap without length (a
 //!   pause) before a chunk that was never begun stays: it belongs to the next fragment.
 //! - Sizes and offsets are all that tells a whole fragment. Where a power cut leaves a file longer

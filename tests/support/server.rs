@@ -68,14 +68,13 @@ impl Server {
 
     /// Asks it to end, and waits until it has; fails the test where it does not end well.
     pub fn terminate(mut self) {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        let asked = Command::new("kill").arg(self.pid().to_string()).status();
         assert!(asked.is_ok_and(|status| status.success()));
         let status = self.child.wait().expect("waiting for its end");
         assert!(status.success(), "roomtape ended with {status}");
     }
 
     /// The server's process.
-    #[cfg_attr(test, expect(dead_code, reason = "the benchmarks use it"))]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

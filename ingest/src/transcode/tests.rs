@@ -122,7 +122,7 @@ fn every_format_is_as_long_as_what_went_in_and_sounds_the_same() {
 }
 
 #[test]
-fn he_aac_decodes_at_its_cores_rate_to_the_right_length() {
+fn aac_of_half_the_rate_decodes_to_the_right_length() {
     // ffmpeg has no free HE-AAC encoder: this is what one leaves for a decoder without SBR, the
     // core at half the rate that an MP4 header would announce.
     let bytes = ffmpeg(&["-ar", "24000", "-b:a", "48k", "-f", "adts"]);

@@ -1,6 +1,6 @@
 //! The engines a [`Db`] can stand on, and the three macros through which every query is run.
 //!
-//! An engine is one variant of [`On`] and one arm of [`on_each!`]; nothing else knows which there
+//! An engine is one variant of [`On`] and one arm of `on_each!`; nothing else knows which there
 //! are.
 //!
 //! SQLite: several processes share the file, so it is in WAL mode, every commit is synced (a spool

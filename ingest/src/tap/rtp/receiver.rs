@@ -9,7 +9,7 @@
 //!   and what it sent meanwhile is not lost.
 //!
 //! **What is dropped** is counted, and said in one [`Output::Trouble`] a reason and
-//! [`TROUBLE_EVERY`]. RTCP on the same port is ignored without a word.
+//! `TROUBLE_EVERY`. RTCP on the same port is ignored without a word.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
