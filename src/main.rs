@@ -22,7 +22,11 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     log::start(&cli);
-    match run(cli) {
+    let settled = match cli.command {
+        cli::Command::Transcribe(_) => worker::settle_threads(),
+        _ => Ok(()),
+    };
+    match settled.and_then(|()| run(cli)) {
         Ok(code) => code,
         Err(error) => {
             log::failure(&error);
