@@ -42,7 +42,7 @@ async fn a_killed_server_goes_on_with_the_same_recording() {
     let kept_until_ms = started_ms + gaps[0]["start_ms"].as_i64().unwrap();
     let lost_ms = killed_at_ms - kept_until_ms;
     println!("lost {lost_ms} ms of what was received before the kill");
-    assert!((-50..=1_150).contains(&lost_ms), "{lost_ms} ms lost");
+    assert!((-500..=1_150).contains(&lost_ms), "{lost_ms} ms lost");
 
     // Each packet before the gap is the one that was sent; the rest decodes without a complaint.
     let kept = media::kept_packets(&server.api, &id).await;
