@@ -16,6 +16,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use super::{CHANGES_KEPT, Change, Db, Error, Result};
 
@@ -23,6 +24,8 @@ static SQLITE_SCHEMA: Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// How long one process waits for another's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to wait before a busy file is opened again.
+const BUSY_RETRY: Duration = Duration::from_millis(20);
 /// Reading connections: a page's requests at once; more only fight for the same file.
 const READERS: u32 = 4;
 
@@ -182,11 +185,32 @@ async fn open_sqlite(path: &Path) -> std::result::Result<Pools, sqlx::Error> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true);
-    let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let write = connect(&options).await?;
     let read = SqlitePoolOptions::new()
         .max_connections(READERS)
         .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"));
     Ok(Pools { write: On::Sqlite(write), read: On::Sqlite(read) })
+}
+
+/// Opens the writing connection. Where several processes open a new file at once, one of them turns
+/// it to WAL, and SQLite tells the others that it is busy without heeding the busy timeout.
+async fn connect(options: &SqliteConnectOptions) -> std::result::Result<SqlitePool, sqlx::Error> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        let opened = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone());
+        match opened.await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(BUSY_RETRY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// `SQLITE_BUSY` in any of its extended forms.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 #[cfg(test)]
