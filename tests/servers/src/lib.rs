@@ -1,0 +1,7 @@
+//! Real servers that tests and benchmarks start for themselves, once a process, on free ports of the
+//! loopback address, in temporary folders. Each ends with the process that started it, however that
+//! ends ([`Guarded`]).
+
+mod guarded;
+
+pub use guarded::{Guarded, free_port};
