@@ -46,7 +46,12 @@ pub fn playlist(
         // The difference of two rounded positions: rounding never adds up over the recording.
         let us = micros(chunk.start + chunk.duration) - micros(chunk.start);
         let (whole, part) = (us / 1_000_000, us % 1_000_000);
-        let _ = writeln!(text, "#EXTINF:{whole}.{part:06},\nchunks/{}.m4s", chunk.seq);
+        let _ = write!(text, "#EXTINF:{whole}.{part:06},\nchunks/{}", chunk.seq);
+        // A chunk that took the place of another is another file: players and caches keep files.
+        let _ = match chunk.take {
+            0 => writeln!(text, ".m4s"),
+            take => writeln!(text, "-{take}.m4s"),
+        };
     }
     if !open {
         text.push_str("#EXT-X-ENDLIST\n");
@@ -88,6 +93,7 @@ mod tests {
         let chunk = |(seq, ticks): (usize, &u64)| {
             let chunk = Chunk {
                 seq: seq as u32,
+                take: 0,
                 start,
                 duration: Ticks(*ticks),
                 bytes: 1,

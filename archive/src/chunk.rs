@@ -58,7 +58,7 @@ pub async fn open(
     chunk: &Chunk,
 ) -> Result<Vec<Fragment>, Error> {
     let seq = chunk.seq;
-    let got = store.get(&Key::Chunk(recording, seq), None).await;
+    let got = store.get(&Key::of(recording, chunk), None).await;
     parse(&got.map_err(|source| Error::Get { seq, source })?, chunk)
 }
 

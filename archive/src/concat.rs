@@ -18,8 +18,8 @@ const MAX_REFERENCES: usize = u16::MAX as usize;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     header: Bytes,
-    /// Sequence number and place in the file of each chunk, in order and without holes.
-    chunks: Vec<(u32, Range<u64>)>,
+    /// Number, take and place in the file of each chunk, in order and without holes.
+    chunks: Vec<(u32, u32, Range<u64>)>,
     etag: String,
 }
 
@@ -32,6 +32,8 @@ pub enum Piece {
     Chunk {
         /// Its sequence number.
         seq: u32,
+        /// Its take.
+        take: u32,
         /// Which of its bytes; never empty.
         range: Range<u64>,
     },
@@ -50,7 +52,7 @@ impl Layout {
             digest.update(chunk.sha256);
             let start = at;
             at = at.saturating_add(chunk.bytes);
-            (chunk.seq, start..at)
+            (chunk.seq, chunk.take, start..at)
         };
         let chunks = chunks.iter().map(place).collect();
         let hex: String = digest.finalize()[..16].iter().map(|b| format!("{b:02x}")).collect();
@@ -61,7 +63,7 @@ impl Layout {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "there is always a header")]
     pub fn len(&self) -> u64 {
-        self.chunks.last().map_or(self.header.len() as u64, |(_, range)| range.end)
+        self.chunks.last().map_or(self.header.len() as u64, |(_, _, range)| range.end)
     }
 
     /// A strong entity tag with its quotation marks (RFC 9110, section 8.8.3): equal tags mean equal
@@ -81,15 +83,15 @@ impl Layout {
             let (start, end) = (range.start as usize, range.end.min(head) as usize);
             pieces.push(Piece::Header(self.header.slice(start..end)));
         }
-        let first = self.chunks.partition_point(|(_, chunk)| chunk.end <= range.start);
-        for (seq, chunk) in &self.chunks[first..] {
+        let first = self.chunks.partition_point(|(_, _, chunk)| chunk.end <= range.start);
+        for (seq, take, chunk) in &self.chunks[first..] {
             if chunk.start >= range.end {
                 break;
             }
             let (start, end) = (range.start.max(chunk.start), range.end.min(chunk.end));
             if start < end {
                 let range = start - chunk.start..end - chunk.start;
-                pieces.push(Piece::Chunk { seq: *seq, range });
+                pieces.push(Piece::Chunk { seq: *seq, take: *take, range });
             }
         }
         pieces
@@ -118,6 +120,7 @@ mod tests {
     fn chunks(sizes: &[u64]) -> Vec<Chunk> {
         let chunk = |(seq, bytes): (usize, &u64)| Chunk {
             seq: seq as u32,
+            take: 0,
             start: Ticks(seq as u64 * 192_000),
             duration: Ticks(192_000),
             bytes: *bytes,
@@ -136,7 +139,7 @@ mod tests {
         for piece in layout.pieces(range) {
             match piece {
                 Piece::Header(bytes) => out.extend(bytes),
-                Piece::Chunk { seq, range } => {
+                Piece::Chunk { seq, range, .. } => {
                     let content = content(seq, sizes[seq as usize]);
                     out.extend(&content[range.start as usize..range.end as usize]);
                 }

@@ -2,25 +2,36 @@
 
 use std::fmt;
 
-use models::RecordingId;
+use models::{Chunk, RecordingId};
 
 /// The name of one object. An enum and not text, so that no request can name anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Key {
     /// A recording's CMAF header (`ftyp` and `moov`).
     Init(RecordingId),
-    /// One of its chunks.
-    Chunk(RecordingId, u32),
+    /// One of its chunks: its sequence number and [take](models::Chunk::take).
+    Chunk(RecordingId, u32, u32),
 }
 
 impl Key {
-    /// Where it lies: `recordings/<id>/init.mp4`, `recordings/<id>/chunks/00000000.m4s`. Paths of
-    /// chunks sort by sequence up to 10^8 chunks (twelve years).
+    /// The object of a recording's chunk.
+    #[must_use]
+    pub const fn of(recording: RecordingId, chunk: &Chunk) -> Self {
+        Self::Chunk(recording, chunk.seq, chunk.take)
+    }
+
+    /// Where it lies: `recordings/<id>/init.mp4`, `recordings/<id>/chunks/00000000.m4s`, with a take
+    /// `00000000-1.m4s`. Paths of chunks sort by sequence up to 10^8 chunks (twelve years).
     #[must_use]
     pub fn path(&self) -> String {
         match self {
             Self::Init(recording) => format!("recordings/{recording}/init.mp4"),
-            Self::Chunk(recording, seq) => format!("recordings/{recording}/chunks/{seq:08}.m4s"),
+            Self::Chunk(recording, seq, 0) => {
+                format!("recordings/{recording}/chunks/{seq:08}.m4s")
+            }
+            Self::Chunk(recording, seq, take) => {
+                format!("recordings/{recording}/chunks/{seq:08}-{take}.m4s")
+            }
         }
     }
 
@@ -38,8 +49,9 @@ impl Key {
         let key = match rest {
             "init.mp4" => Self::Init(recording),
             _ => {
-                let seq = rest.strip_prefix("chunks/")?.strip_suffix(".m4s")?;
-                Self::Chunk(recording, seq.parse().ok()?)
+                let name = rest.strip_prefix("chunks/")?.strip_suffix(".m4s")?;
+                let (seq, take) = name.split_once('-').unwrap_or((name, "0"));
+                Self::Chunk(recording, seq.parse().ok()?, take.parse().ok()?)
             }
         };
         // Other spellings of the same key are not its path.
@@ -77,7 +89,7 @@ mod tests {
     #[test]
     fn paths_are_stable_and_read_back() {
         let id: RecordingId = "0190163d-8694-739b-aea5-966c26f8ad91".parse().unwrap();
-        let chunk = Key::Chunk(id, 12);
+        let chunk = Key::Chunk(id, 12, 0);
         assert_eq!(
             chunk.path(),
             "recordings/0190163d-8694-739b-aea5-966c26f8ad91/chunks/00000012.m4s"
@@ -86,7 +98,9 @@ mod tests {
             Key::Init(id).path(),
             "recordings/0190163d-8694-739b-aea5-966c26f8ad91/init.mp4"
         );
-        for key in [Key::Init(id), chunk, Key::Chunk(id, u32::MAX)] {
+        let taken = Key::Chunk(id, 12, 3);
+        assert!(taken.path().ends_with("/chunks/00000012-3.m4s"));
+        for key in [Key::Init(id), chunk, taken, Key::Chunk(id, u32::MAX, u32::MAX)] {
             assert_eq!(Key::parse(&key.path()), Some(key));
             assert!(key.path().starts_with(&Key::prefix(id)));
         }
@@ -99,6 +113,8 @@ mod tests {
             String::new(),
             "recordings/../init.mp4".into(),
             format!("recordings/{id}/chunks/12.m4s"),
+            format!("recordings/{id}/chunks/00000012-0.m4s"),
+            format!("recordings/{id}/chunks/00000012-03.m4s"),
             format!("recordings/{id}/chunks/+0000012.m4s"),
             format!("recordings/{id}/chunks/../init.mp4"),
             format!("recordings/{id}/init.mp4/"),

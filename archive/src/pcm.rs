@@ -170,7 +170,7 @@ pub async fn read_mono_16k(
             break;
         }
         let seq = chunk.seq;
-        let bytes = store.get(&Key::Chunk(recording, seq), None).await;
+        let bytes = store.get(&Key::of(recording, chunk), None).await;
         let bytes = bytes.map_err(|source| chunk::Error::Get { seq, source })?;
         let chunk = chunk.clone();
         reader = off_thread(move || reader.chunk(&bytes, &chunk).map(|()| reader)).await?;

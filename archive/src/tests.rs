@@ -57,12 +57,13 @@ pub(crate) async fn keep(packets: &[Packet]) -> Kept {
         let bytes = Bytes::from(cmaf::write_fragment(&fragment));
         chunks.push(Chunk {
             seq,
+            take: 0,
             start: fragment.start,
             duration: fragment.duration(),
             bytes: bytes.len() as u64,
             sha256: Sha256::digest(&bytes).into(),
         });
-        store.put(&Key::Chunk(recording, seq), bytes).await.unwrap();
+        store.put(&Key::Chunk(recording, seq, 0), bytes).await.unwrap();
     }
     store.put(&Key::Init(recording), cmaf::init_segment(1).into()).await.unwrap();
     Kept { store, recording, chunks, dir }
@@ -80,8 +81,9 @@ impl Kept {
         for piece in layout.pieces(0..layout.len()) {
             bytes.extend(match piece {
                 Piece::Header(bytes) => bytes,
-                Piece::Chunk { seq, range } => {
-                    self.store.get(&Key::Chunk(self.recording, seq), Some(range)).await.unwrap()
+                Piece::Chunk { seq, take, range } => {
+                    let key = Key::Chunk(self.recording, seq, take);
+                    self.store.get(&key, Some(range)).await.unwrap()
                 }
             });
         }
@@ -276,7 +278,7 @@ async fn the_wav_is_the_same_sound() {
 #[tokio::test]
 async fn a_damaged_chunk_is_refused_and_a_missing_one_named() {
     let kept = keep(&conversation()[..600]).await;
-    let path = kept.dir.path().join(Key::Chunk(kept.recording, 1).path());
+    let path = kept.dir.path().join(Key::Chunk(kept.recording, 1, 0).path());
     let mut bytes = std::fs::read(&path).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
@@ -285,7 +287,7 @@ async fn a_damaged_chunk_is_refused_and_a_missing_one_named() {
     let read = || pcm::read_mono_16k(&kept.store, kept.recording, &kept.chunks, span);
     let error = read().await.unwrap_err();
     assert!(matches!(error, pcm::Error::Chunk(crate::chunk::Error::Hash { seq: 1 })), "{error:?}");
-    kept.store.delete(&Key::Chunk(kept.recording, 1)).await.unwrap();
+    kept.store.delete(&Key::Chunk(kept.recording, 1, 0)).await.unwrap();
     let error = read().await.unwrap_err();
     assert!(
         matches!(error, pcm::Error::Chunk(crate::chunk::Error::Get { seq: 1, .. })),

@@ -84,7 +84,7 @@ pub fn stream(
         async move {
             let Some(chunk) = chunks.next() else { return Ok(None) };
             let seq = chunk.seq;
-            let bytes = store.get(&Key::Chunk(recording, seq), None).await;
+            let bytes = store.get(&Key::of(recording, &chunk), None).await;
             let bytes = bytes.map_err(|source| chunk::Error::Get { seq, source })?;
             let work = move || decode_chunk(decoder, channels, &bytes, &chunk);
             let (decoder, samples) = off_thread(work).await?;

@@ -150,6 +150,7 @@ impl Shipper {
         let bytes = object(&found.fragments);
         let chunk = Chunk {
             seq,
+            take: 0,
             start,
             duration: end.saturating_sub(start),
             bytes: bytes.len() as u64,
@@ -165,7 +166,7 @@ impl Shipper {
             let init = cmaf::init_segment(self.recording.channels);
             self.put_object(Key::Init(self.recording.id), init.into()).await?;
         }
-        let key = Key::Chunk(self.recording.id, cargo.chunk.seq);
+        let key = Key::of(self.recording.id, &cargo.chunk);
         self.put_object(key, cargo.bytes.clone()).await
     }
 

@@ -10,6 +10,9 @@ use crate::time::{Span, Ticks, WallMicros};
 pub struct Chunk {
     /// Its place in the recording, counted from 0 without a hole.
     pub seq: u32,
+    /// Tells apart the objects that have had this place: those of different writers of the
+    /// recording, and one that took the place of concealment later on.
+    pub take: u32,
     /// Media time of its first sample; the previous chunk's end.
     pub start: Ticks,
     /// Its length.

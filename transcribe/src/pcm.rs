@@ -66,7 +66,7 @@ impl Stream {
     pub async fn next(&mut self) -> Result<Option<Vec<f32>>, Error> {
         let Some(chunk) = self.chunks.pop_front() else { return Ok(None) };
         let seq = chunk.seq;
-        let bytes = self.store.get(&Key::Chunk(self.recording, seq), None).await;
+        let bytes = self.store.get(&Key::of(self.recording, &chunk), None).await;
         let bytes = bytes.map_err(|source| Error::Get { seq, source })?;
         let Some(mut reader) = self.reader.take() else { return Ok(None) };
         let recording = self.recording;

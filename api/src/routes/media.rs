@@ -116,7 +116,7 @@ async fn init(
     security((), ("operator" = [])),
     params(
         ("id" = RecordingId, Path, description = "The recording."),
-        ("chunk" = String, Path, description = "Its sequence number and `.m4s`.", example = "12.m4s")
+        ("chunk" = String, Path, description = "Its name as in the playlist.", example = "12.m4s")
     ),
     responses(
         (status = 200, description = "The chunk; it never changes.", body = [u8],
@@ -142,7 +142,7 @@ async fn chunk(
         db::Error::NotFound { .. } => unknown(),
         other => other.into(),
     })?;
-    let key = Key::Chunk(id, seq);
+    let key = Key::of(id, &chunk);
     let tag = ETag::of_sha256(&chunk.sha256);
     if method == Method::HEAD || tag.is_had_by(&asked) {
         let mut response = object(&key, &tag, room.audience, &asked, Bytes::new());
@@ -265,9 +265,12 @@ fn no_audio() -> Error {
     Error::new(Code::NoAudio, "Nothing of this recording's sound is kept (yet).")
 }
 
-/// The sequence number in `12.m4s` or `00000012.m4s`.
+/// The sequence number in `12.m4s`, `00000012.m4s` or `12-3.m4s`. Whoever asks for a take that is gone
+/// gets what has taken its place: it fills the same media time.
 fn sequence(name: &str) -> Option<u32> {
-    let digits = name.strip_suffix(".m4s")?;
+    let name = name.strip_suffix(".m4s")?;
+    let (digits, take) = name.split_once('-').unwrap_or((name, "0"));
+    take.parse::<u32>().ok()?;
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
@@ -320,8 +323,8 @@ fn pieces(
         let bytes = match pieces.next() {
             None => return Ok(None),
             Some(Piece::Header(bytes)) => bytes,
-            Some(Piece::Chunk { seq, range }) => {
-                store.get(&Key::Chunk(id, seq), Some(range)).await?
+            Some(Piece::Chunk { seq, take, range }) => {
+                store.get(&Key::Chunk(id, seq, take), Some(range)).await?
             }
         };
         Ok(Some((bytes, (store, pieces))))

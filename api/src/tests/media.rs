@@ -96,8 +96,8 @@ async fn chunks_are_what_the_store_has_and_never_asked_for_twice() {
     let base = format!("/api/recordings/{}", recording.id);
     for (path, key) in [
         ("init.mp4", Key::Init(recording.id)),
-        ("chunks/1.m4s", Key::Chunk(recording.id, 1)),
-        ("chunks/00000002.m4s", Key::Chunk(recording.id, 2)),
+        ("chunks/1.m4s", Key::Chunk(recording.id, 1, 0)),
+        ("chunks/00000002.m4s", Key::Chunk(recording.id, 2, 0)),
     ] {
         let path = format!("{base}/{path}");
         let answer = house.get(&path).await;

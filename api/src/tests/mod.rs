@@ -165,12 +165,13 @@ impl House {
             }
             let chunk = Chunk {
                 seq,
+                take: 0,
                 start: first,
                 duration: start.saturating_sub(first),
                 bytes: bytes.len() as u64,
                 sha256: Sha256::digest(&bytes).into(),
             };
-            self.store.put(&Key::Chunk(id, seq), bytes.into()).await.unwrap();
+            self.store.put(&Key::Chunk(id, seq, 0), bytes.into()).await.unwrap();
             self.db.add_chunk(id, &chunk, &[], &[], START.plus(start)).await.unwrap();
         }
     }

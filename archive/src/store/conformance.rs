@@ -38,7 +38,7 @@ where
 }
 
 async fn ranges_are_exact(store: &Store) {
-    let key = Key::Chunk(RecordingId::new(), 3);
+    let key = Key::Chunk(RecordingId::new(), 3, 0);
     store.put(&key, Bytes::from_static(b"0123456789")).await.unwrap();
     for (range, expected) in [(0..10, "0123456789"), (2..5, "234"), (9..10, "9"), (10..10, "")] {
         assert_eq!(store.get(&key, Some(range)).await.unwrap(), expected);
@@ -51,7 +51,7 @@ async fn ranges_are_exact(store: &Store) {
 }
 
 async fn objects_never_change(store: &Store) {
-    let key = Key::Chunk(RecordingId::new(), 0);
+    let key = Key::Chunk(RecordingId::new(), 0, 0);
     let first = Bytes::from(vec![7; 100_000]);
     store.put(&key, first.clone()).await.unwrap();
     store.put(&key, first.clone()).await.unwrap();
@@ -64,7 +64,8 @@ async fn objects_never_change(store: &Store) {
 
 async fn lists_are_sorted_and_by_prefix(store: &Store) {
     let (one, two) = (RecordingId::new(), RecordingId::new());
-    let keys = [Key::Chunk(one, 10), Key::Chunk(one, 9), Key::Init(one), Key::Chunk(two, 0)];
+    let keys =
+        [Key::Chunk(one, 10, 0), Key::Chunk(one, 9, 0), Key::Init(one), Key::Chunk(two, 0, 0)];
     for (size, key) in keys.iter().enumerate() {
         store.put(key, vec![0; size + 1].into()).await.unwrap();
     }
@@ -92,7 +93,7 @@ async fn what_is_deleted_is_gone(store: &Store) {
 
 /// All with the same bytes succeed; where bytes differ, those of one of them win as a whole.
 async fn many_writers_of_one_object_agree(store: &Store) {
-    let key = Key::Chunk(RecordingId::new(), 1);
+    let key = Key::Chunk(RecordingId::new(), 1, 0);
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..16_u8 {
         let store = store.clone();

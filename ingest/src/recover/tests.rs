@@ -55,7 +55,7 @@ async fn what_is_not_in_the_store_is_never_removed() {
     let dir = rig.spool_of(row.id);
     recorder.finish().await.unwrap();
     rig.place.db.end_recording(row.id, EndReason::Host, WALL).await.unwrap();
-    let key = archive::Key::Chunk(row.id, 0);
+    let key = archive::Key::Chunk(row.id, 0, 0);
     let bytes = rig.place.store.get(&key, None).await.unwrap();
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("00000000.m4s"), &bytes).unwrap();

@@ -171,10 +171,11 @@ async fn insert_chunk(
         tx,
         "note the chunk",
         "INSERT INTO chunks
-             (recording_id, seq, start_ticks, duration_ticks, bytes, sha256, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             (recording_id, seq, take, start_ticks, duration_ticks, bytes, sha256, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         recording.0,
         i64::from(chunk.seq),
+        i64::from(chunk.take),
         int(chunk.start.0),
         int(chunk.duration.0),
         int(chunk.bytes),
@@ -230,6 +231,7 @@ async fn insert_anchors(tx: &mut Tx, recording: RecordingId, anchors: &[Anchor])
 #[derive(FromRow)]
 struct Row {
     seq: i64,
+    take: i64,
     start_ticks: i64,
     duration_ticks: i64,
     bytes: i64,
@@ -242,6 +244,7 @@ impl TryFrom<Row> for Chunk {
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
             seq: number("chunk number", row.seq)?,
+            take: number("take", row.take)?,
             start: ticks(row.start_ticks)?,
             duration: ticks(row.duration_ticks)?,
             bytes: number("size", row.bytes)?,

@@ -84,12 +84,13 @@ impl House {
         }
         let chunk = Chunk {
             seq,
+            take: 0,
             start,
             duration: at.saturating_sub(start),
             bytes: bytes.len() as u64,
             sha256: Sha256::digest(&bytes).into(),
         };
-        self.store.put(&Key::Chunk(id, seq), Bytes::from(bytes)).await.unwrap();
+        self.store.put(&Key::Chunk(id, seq, 0), Bytes::from(bytes)).await.unwrap();
         self.db.add_chunk(id, &chunk, &[], &[], WallMicros::now()).await.unwrap();
     }
 
@@ -105,7 +106,7 @@ impl House {
 
     /// Damages a chunk behind the store's back.
     pub(crate) fn damage(&self, id: RecordingId, seq: u32) {
-        let object = self.dir.path().join("objects").join(Key::Chunk(id, seq).path());
+        let object = self.dir.path().join("objects").join(Key::Chunk(id, seq, 0).path());
         let mut bytes = std::fs::read(&object).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;

@@ -162,6 +162,7 @@ fn new_recording(room_id: RoomId, state: State) -> NewRecording {
 fn chunk(seq: u32) -> Chunk {
     Chunk {
         seq,
+        take: 0,
         start: Ticks::from_secs(u64::from(seq) * 4),
         duration: Ticks::from_secs(4),
         bytes: 16_000 + u64::from(seq),

@@ -75,8 +75,14 @@ pub(super) async fn what_is_not_committed_never_was(place: &Place) {
     panic!("the call never ended");
 }
 
-const CHUNK: Chunk =
-    Chunk { seq: 0, start: Ticks::ZERO, duration: Ticks::from_secs(4), bytes: 1, sha256: [0; 32] };
+const CHUNK: Chunk = Chunk {
+    seq: 0,
+    take: 0,
+    start: Ticks::ZERO,
+    duration: Ticks::from_secs(4),
+    bytes: 1,
+    sha256: [0; 32],
+};
 
 pub(super) async fn writers_of_two_handles_take_turns(place: &Place) {
     let handles = [place.open().await, place.open().await];
