@@ -1,4 +1,4 @@
-//! The engines a [`Db`] can stand on, and the three macros through which every query is run.
+//! The engines a [`Db`] can stand on, and the macros through which every query is run.
 //!
 //! An engine is one variant of [`On`] and one arm of `on_each!`; nothing else knows which there
 //! are.
@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::{CHANGES_KEPT, Change, Db, Error, Result};
 
 static SQLITE_SCHEMA: Migrator = sqlx::migrate!("../migrations/sqlite");
+static POSTGRES_SCHEMA: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// How long one process waits for another's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -31,22 +32,27 @@ const READERS: u32 = 4;
 
 /// Something an engine has one of: its pools, its transaction, its executor.
 #[derive(Debug, Clone)]
-pub(super) enum On<S> {
+pub(super) enum On<S, P> {
     Sqlite(S),
+    Postgres(P),
 }
 
-/// Connections, those that write apart from those that read.
+/// Connections. On SQLite those that write are apart from those that read.
+pub(super) type Pools = On<SqlitePools, PgPool>;
+
+/// The one connection that writes, and those that read.
 #[derive(Debug, Clone)]
-pub(super) struct Pools {
-    write: On<SqlitePool>,
-    read: On<SqlitePool>,
+pub(super) struct SqlitePools {
+    write: SqlitePool,
+    read: SqlitePool,
 }
 
 impl Pools {
     /// For queries outside a transaction.
-    pub(super) fn executor(&self) -> On<&SqlitePool> {
-        match &self.read {
-            On::Sqlite(pool) => On::Sqlite(pool),
+    pub(super) fn executor(&self) -> On<&SqlitePool, &PgPool> {
+        match self {
+            Self::Sqlite(pools) => On::Sqlite(&pools.read),
+            Self::Postgres(pool) => On::Postgres(pool),
         }
     }
 }
@@ -55,16 +61,17 @@ impl Pools {
 /// without [`Tx::commit`], it never was.
 #[derive(Debug)]
 pub(super) struct Tx {
-    inner: On<Transaction<'static, Sqlite>>,
+    inner: On<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
     step: &'static str,
     notes: Vec<Change>,
     changes: broadcast::Sender<Change>,
 }
 
 impl Tx {
-    pub(super) fn executor(&mut self) -> On<&mut SqliteConnection> {
+    pub(super) fn executor(&mut self) -> On<&mut SqliteConnection, &mut PgConnection> {
         match &mut self.inner {
             On::Sqlite(tx) => On::Sqlite(&mut **tx),
+            On::Postgres(tx) => On::Postgres(&mut **tx),
         }
     }
 
@@ -79,6 +86,7 @@ impl Tx {
         let Self { inner, step, notes, changes } = self;
         match inner {
             On::Sqlite(tx) => tx.commit().await,
+            On::Postgres(tx) => tx.commit().await,
         }
         .map_err(|source| Error::Query { step, source })?;
         for change in notes {
@@ -89,12 +97,16 @@ impl Tx {
     }
 }
 
-/// Runs `$query` (which ends in its binds) by `$method` on whichever engine `$on` stands on.
+/// Runs a query with its binds by `$method` on whichever engine `$on` stands on. `$on_sqlite` and
+/// `$on_postgres` are the same query but for what only one of them needs.
 macro_rules! on_each {
-    ($on:expr, $step:expr, $query:expr, $method:ident $(, $bind:expr)*) => {
+    ($on:expr, $step:expr, $on_sqlite:expr, $on_postgres:expr, $method:ident $(, $bind:expr)*) => {
         match $on.executor() {
             $crate::db::engine::On::Sqlite(executor) => {
-                $query$(.bind($bind))*.$method(executor).await
+                $on_sqlite$(.bind($bind))*.$method(executor).await
+            }
+            $crate::db::engine::On::Postgres(executor) => {
+                $on_postgres$(.bind($bind))*.$method(executor).await
             }
         }
         .map_err(|source| $crate::db::Error::query($step, source))
@@ -104,22 +116,62 @@ macro_rules! on_each {
 /// All rows of a query: `all!(pools or tx, "step", "SQL", binds…)`.
 macro_rules! all {
     ($on:expr, $step:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        on_each!($on, $step, sqlx::query_as::<_, _>($sql), fetch_all $(, $bind)*)
+        on_each!(
+            $on, $step, sqlx::query_as::<_, _>($sql), sqlx::query_as::<_, _>($sql),
+            fetch_all $(, $bind)*
+        )
     };
 }
 
 /// The first row of a query, if there is one.
 macro_rules! one {
     ($on:expr, $step:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        on_each!($on, $step, sqlx::query_as::<_, _>($sql), fetch_optional $(, $bind)*)
+        on_each!(
+            $on, $step, sqlx::query_as::<_, _>($sql), sqlx::query_as::<_, _>($sql),
+            fetch_optional $(, $bind)*
+        )
+    };
+}
+
+/// [`one!`] that keeps the row from other writers until the transaction ends, waiting for whoever
+/// has it. Not `FOR UPDATE`: rows that refer to this one may still be written meanwhile.
+///
+/// On SQLite the transaction holds the whole file anyway. `$sql` has to be a literal `SELECT`.
+macro_rules! locked {
+    ($tx:expr, $step:expr, $sql:literal $(, $bind:expr)* $(,)?) => {
+        on_each!(
+            $tx, $step, sqlx::query_as::<_, _>($sql),
+            sqlx::query_as::<_, _>(concat!($sql, " FOR NO KEY UPDATE")),
+            fetch_optional $(, $bind)*
+        )
+    };
+}
+
+/// [`locked!`] that passes over rows which other writers have, instead of waiting for them.
+macro_rules! first_free {
+    ($tx:expr, $step:expr, $sql:literal $(, $bind:expr)* $(,)?) => {
+        on_each!(
+            $tx, $step, sqlx::query_as::<_, _>($sql),
+            sqlx::query_as::<_, _>(concat!($sql, " FOR NO KEY UPDATE SKIP LOCKED")),
+            fetch_optional $(, $bind)*
+        )
     };
 }
 
 /// Runs a statement and tells how many rows it touched.
 macro_rules! run {
     ($on:expr, $step:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        on_each!($on, $step, sqlx::query($sql), execute $(, $bind)*)
-            .map(|done| done.rows_affected())
+        match $on.executor() {
+            $crate::db::engine::On::Sqlite(executor) => {
+                let done = sqlx::query($sql)$(.bind($bind))*.execute(executor).await;
+                done.map(|done| done.rows_affected())
+            }
+            $crate::db::engine::On::Postgres(executor) => {
+                let done = sqlx::query($sql)$(.bind($bind))*.execute(executor).await;
+                done.map(|done| done.rows_affected())
+            }
+        }
+        .map_err(|source| $crate::db::Error::query($step, source))
     };
 }
 
@@ -150,15 +202,20 @@ impl Db {
 
     /// Closes the connections. Clones of the handle are of no use afterwards.
     pub async fn close(&self) {
-        for On::Sqlite(pool) in [&self.pools.read, &self.pools.write] {
-            pool.close().await;
+        match &self.pools {
+            On::Sqlite(pools) => {
+                pools.read.close().await;
+                pools.write.close().await;
+            }
+            On::Postgres(pool) => pool.close().await,
         }
     }
 
     /// A transaction that may write; `step` names it in errors ("end the recording").
     pub(super) async fn begin(&self, step: &'static str) -> Result<Tx> {
-        let inner = match &self.pools.write {
-            On::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(On::Sqlite),
+        let inner = match &self.pools {
+            On::Sqlite(pools) => pools.write.begin_with("BEGIN IMMEDIATE").await.map(On::Sqlite),
+            On::Postgres(pool) => pool.begin().await.map(On::Postgres),
         }
         .map_err(|source| Error::Query { step, source })?;
         Ok(Tx { inner, step, notes: Vec::new(), changes: self.changes.clone() })
@@ -168,11 +225,11 @@ impl Db {
     /// may open a new file together.
     async fn migrate(&self, url: &str) -> Result<()> {
         let mut tx = self.begin("begin the migration").await?;
-        let On::Sqlite(connection) = tx.executor();
-        SQLITE_SCHEMA
-            .run_direct(None, connection, false)
-            .await
-            .map_err(|source: MigrateError| Error::Migrate { url: url.to_owned(), source })?;
+        match tx.executor() {
+            On::Sqlite(connection) => SQLITE_SCHEMA.run_direct(None, connection, false).await,
+            On::Postgres(connection) => POSTGRES_SCHEMA.run_direct(None, connection, false).await,
+        }
+        .map_err(|source: MigrateError| Error::Migrate { url: url.to_owned(), source })?;
         tx.commit().await
     }
 }
@@ -189,7 +246,7 @@ async fn open_sqlite(path: &Path) -> std::result::Result<Pools, sqlx::Error> {
     let read = SqlitePoolOptions::new()
         .max_connections(READERS)
         .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"));
-    Ok(Pools { write: On::Sqlite(write), read: On::Sqlite(read) })
+    Ok(On::Sqlite(SqlitePools { write, read }))
 }
 
 /// Opens the writing connection. Where several processes open a new file at once, one of them turns
