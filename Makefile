@@ -7,6 +7,9 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export ROOMTAPE_PLAYWRIGHT ?= $(CACHE)/node
 TOOLS := $(CACHE)/tools
 DENY_VERSION := 0.20.2
+# A server for tests, a process beside ours: its licence (AGPL) does not touch what we build.
+GARAGE_VERSION := 2.5.0
+export ROOMTAPE_GARAGE ?= $(TOOLS)/bin/garage
 # The newest that Debian 12's Node.js (18) runs.
 PLAYWRIGHT_VERSION := 1.61.1
 PLAYWRIGHT := $(ROOMTAPE_PLAYWRIGHT)/installed-$(PLAYWRIGHT_VERSION)
@@ -22,7 +25,7 @@ help: ## this list
 demo: packages-build ## a live room, recorded, transcribed and replayed: open the address it prints (DEMO='--speed 4')
 	cargo run --quiet -- demo $(DEMO)
 
-test: packages-test $(PLAYWRIGHT) ## every test, real peers included (ffmpeg, Janus, Liquidsoap, Chromium)
+test: packages-test $(ROOMTAPE_GARAGE) $(PLAYWRIGHT) ## every test, real peers included (ffmpeg, Janus, Liquidsoap, Chromium, Garage)
 	cargo test --workspace
 
 lint: packages-build fmt walls ## formatting, clippy, documentation, licences, the house plan's walls
@@ -59,6 +62,14 @@ packages-test:
 
 $(TOOLS)/bin/cargo-deny:
 	cargo install cargo-deny --version $(DENY_VERSION) --locked --debug --root $(TOOLS)
+
+# About five minutes on two cores. Its build output is large and of no further use.
+$(TOOLS)/bin/garage:
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 \
+	CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_LTO=off \
+	CARGO_TARGET_DIR=$(CACHE)/garage-build cargo install garage --version $(GARAGE_VERSION) --locked \
+	  --no-default-features --features bundled-libs,lmdb --root $(TOOLS)
+	rm -rf $(CACHE)/garage-build
 
 $(PLAYWRIGHT):
 	npm install --silent --no-audit --no-fund --prefix $(ROOMTAPE_PLAYWRIGHT) playwright-core@$(PLAYWRIGHT_VERSION)

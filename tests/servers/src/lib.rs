@@ -2,6 +2,8 @@
 //! loopback address, in temporary folders. Each ends with the process that started it, however that
 //! ends ([`Guarded`]).
 
+mod garage;
 mod guarded;
 
+pub use garage::{Bucket, Garage, garage};
 pub use guarded::{Guarded, free_port};
