@@ -2,33 +2,21 @@
 //!
 //! An engine is one variant of [`On`] and one arm of `on_each!`; nothing else knows which there
 //! are.
-//!
-//! SQLite: several processes share the file, so it is in WAL mode, every commit is synced (a spool
-//! file is deleted on the strength of a row) and writers queue. Within a process they queue for the
-//! one writing connection, which is fair; between processes they wait for each other's short
-//! transactions (`BEGIN IMMEDIATE` and a busy timeout). Readers have connections of their own,
-//! never wait for writers and cannot write.
+
+mod address;
+mod postgres;
+pub(super) mod schema;
+pub(super) mod sqlite;
 
 use std::path::Path;
-use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::postgres::PgDatabaseError;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
-use tokio::sync::broadcast;
-use tokio::time::Instant;
 
-use super::{CHANGES_KEPT, Change, Db, Error, Result};
+use super::feed::Feed;
+use super::{Change, Db, Error, Result};
 
-static SQLITE_SCHEMA: Migrator = sqlx::migrate!("../migrations/sqlite");
-static POSTGRES_SCHEMA: Migrator = sqlx::migrate!("../migrations/postgres");
-
-/// How long one process waits for another's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long to wait before a busy file is opened again.
-const BUSY_RETRY: Duration = Duration::from_millis(20);
-/// Reading connections: a page's requests at once; more only fight for the same file.
-const READERS: u32 = 4;
+pub(super) use postgres::pool_of_one;
 
 /// Something an engine has one of: its pools, its transaction, its executor.
 #[derive(Debug, Clone)]
@@ -38,14 +26,7 @@ pub(super) enum On<S, P> {
 }
 
 /// Connections. On SQLite those that write are apart from those that read.
-pub(super) type Pools = On<SqlitePools, PgPool>;
-
-/// The one connection that writes, and those that read.
-#[derive(Debug, Clone)]
-pub(super) struct SqlitePools {
-    write: SqlitePool,
-    read: SqlitePool,
-}
+pub(super) type Pools = On<sqlite::Pools, PgPool>;
 
 impl Pools {
     /// For queries outside a transaction.
@@ -64,7 +45,7 @@ pub(super) struct Tx {
     inner: On<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
     step: &'static str,
     notes: Vec<Change>,
-    changes: broadcast::Sender<Change>,
+    feed: Feed,
 }
 
 impl Tx {
@@ -82,17 +63,24 @@ impl Tx {
         }
     }
 
+    /// Waits for every other transaction that said the same `number`, and keeps later ones waiting
+    /// until this one ends. On SQLite there is no other.
+    pub(super) async fn alone(&mut self, step: &'static str, number: i64) -> Result<()> {
+        if let On::Postgres(connection) = self.executor() {
+            let query = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(number);
+            query.execute(connection).await.map_err(|source| Error::query(step, source))?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn commit(self) -> Result<()> {
-        let Self { inner, step, notes, changes } = self;
+        let Self { inner, step, notes, feed } = self;
         match inner {
             On::Sqlite(tx) => tx.commit().await,
             On::Postgres(tx) => tx.commit().await,
         }
         .map_err(|source| Error::Query { step, source })?;
-        for change in notes {
-            // No listener is not an error.
-            let _ = changes.send(change);
-        }
+        feed.send(notes);
         Ok(())
     }
 }
@@ -175,39 +163,71 @@ macro_rules! run {
     };
 }
 
+/// Whether the same may well work in a moment.
+pub(super) fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(refusal)
+            if refusal.try_downcast_ref::<PgDatabaseError>().is_some() =>
+        {
+            refusal.code().is_some_and(|code| postgres::will_pass(&code))
+        }
+        sqlx::Error::Database(_) => sqlite::is_busy(error),
+        _ => false,
+    }
+}
+
 impl Db {
-    /// Opens the database at `url`, makes it where there is none, and brings its schema up to date.
+    /// Opens the database at `url`.
     ///
     /// `sqlite:/path/to/file.db` (what follows `sqlite:` is a path, taken literally) makes the file
-    /// and the folders above it. Several processes may open the same file at once.
+    /// and the folders above it, and brings its schema up to date. Several processes may open the
+    /// same file at once.
+    ///
+    /// `postgres://user:password@host:port/database` connects, within ten seconds or not at all, and
+    /// leaves the schema as it is: see [`Db::migrate`]. Behind a `?` may stand `sslmode`,
+    /// `sslrootcert` and others of PostgreSQL's connection parameters; what is not said comes from
+    /// the environment (`PGHOST`, `PGPASSWORD`, …) and `~/.pgpass`.
     ///
     /// # Errors
-    /// [`Error::Open`] where the address or the file is unusable, [`Error::Migrate`] where the
-    /// schema cannot be brought up to date (it was made by a newer version, for one).
+    /// [`Error::Open`] where the address, the file or the server is unusable; [`Error::Schema`] where
+    /// the schema is newer than this program or, on PostgreSQL, older; [`Error::Migrate`] where a
+    /// file's cannot be brought up to date.
     pub async fn open(url: &str) -> Result<Self> {
-        let failed = |source| Error::Open { url: url.to_owned(), source };
-        let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) else {
-            let what = "an address of the form sqlite:/path/to/file.db is wanted";
-            return Err(failed(sqlx::Error::Configuration(what.into())));
-        };
-        let path = Path::new(path.strip_prefix("//").unwrap_or(path));
-        if let Some(folder) = path.parent() {
-            tokio::fs::create_dir_all(folder).await.map_err(|e| failed(e.into()))?;
+        match address::parse(url)? {
+            On::Sqlite(path) => {
+                let pools = open_sqlite(url, path).await?;
+                schema::sqlite(url, &pools).await?;
+                Ok(Self { pools: On::Sqlite(pools), feed: Feed::here_only() })
+            }
+            On::Postgres(options) => {
+                let failed = |source| address::refused(url, postgres::why(&source), source);
+                let mut first = postgres::connect(&options).await.map_err(failed)?;
+                schema::check_postgres(url, &mut first).await?;
+                let pool = postgres::pool(options.clone());
+                let feed = Feed::with_others(&pool, options).await.map_err(failed)?;
+                Ok(Self { pools: On::Postgres(pool), feed })
+            }
         }
-        let pools = open_sqlite(path).await.map_err(failed)?;
-        let db = Self { pools, changes: broadcast::Sender::new(CHANGES_KEPT) };
-        db.migrate(url).await?;
-        Ok(db)
+    }
+
+    /// What it stands on: `sqlite` or `postgres`.
+    #[must_use]
+    pub fn engine(&self) -> &'static str {
+        match self.pools {
+            On::Sqlite(_) => "sqlite",
+            On::Postgres(_) => "postgres",
+        }
     }
 
     /// Closes the connections. Clones of the handle are of no use afterwards.
     pub async fn close(&self) {
         match &self.pools {
-            On::Sqlite(pools) => {
-                pools.read.close().await;
-                pools.write.close().await;
+            On::Sqlite(pools) => pools.close().await,
+            On::Postgres(pool) => {
+                self.feed.close(pool).await;
+                pool.close().await;
             }
-            On::Postgres(pool) => pool.close().await,
         }
     }
 
@@ -218,56 +238,13 @@ impl Db {
             On::Postgres(pool) => pool.begin().await.map(On::Postgres),
         }
         .map_err(|source| Error::Query { step, source })?;
-        Ok(Tx { inner, step, notes: Vec::new(), changes: self.changes.clone() })
-    }
-
-    /// All in one transaction: the migrator takes no lock of its own on SQLite, and two processes
-    /// may open a new file together.
-    async fn migrate(&self, url: &str) -> Result<()> {
-        let mut tx = self.begin("begin the migration").await?;
-        match tx.executor() {
-            On::Sqlite(connection) => SQLITE_SCHEMA.run_direct(None, connection, false).await,
-            On::Postgres(connection) => POSTGRES_SCHEMA.run_direct(None, connection, false).await,
-        }
-        .map_err(|source: MigrateError| Error::Migrate { url: url.to_owned(), source })?;
-        tx.commit().await
+        Ok(Tx { inner, step, notes: Vec::new(), feed: self.feed.clone() })
     }
 }
 
-async fn open_sqlite(path: &Path) -> std::result::Result<Pools, sqlx::Error> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true);
-    let write = connect(&options).await?;
-    let read = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "ON"));
-    Ok(On::Sqlite(SqlitePools { write, read }))
-}
-
-/// Opens the writing connection. Where several processes open a new file at once, one of them turns
-/// it to WAL, and SQLite tells the others that it is busy without heeding the busy timeout.
-async fn connect(options: &SqliteConnectOptions) -> std::result::Result<SqlitePool, sqlx::Error> {
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        let opened = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone());
-        match opened.await {
-            Err(error) if is_busy(&error) && Instant::now() < deadline => {
-                tokio::time::sleep(BUSY_RETRY).await;
-            }
-            done => return done,
-        }
-    }
-}
-
-/// `SQLITE_BUSY` in any of its extended forms.
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
+async fn open_sqlite(url: &str, path: &Path) -> Result<sqlite::Pools> {
+    let why = "the file cannot be made, read or written, or is no database";
+    sqlite::Pools::open(path).await.map_err(|source| address::refused(url, why, source))
 }
 
 #[cfg(test)]
@@ -317,7 +294,8 @@ mod tests {
         .unwrap();
         tx.commit().await.unwrap();
         db.close().await;
-        assert!(matches!(refusal(&url).await, Error::Migrate { .. }));
+        let refused = refusal(&url).await;
+        assert!(matches!(refused, Error::Schema { found: Some(9999), .. }), "{refused:?}");
     }
 
     #[tokio::test]

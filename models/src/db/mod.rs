@@ -11,13 +11,17 @@
 //!   [`Db::enqueue`], [`Db::set_state`], [`Db::end_recording`].
 //! - Each write a job makes carries its [`Lease`](crate::job::Lease) and is refused with
 //!   [`Error::LeaseLost`] once the job was taken over, cancelled or ended.
-//! - [`Change`]s are sent after the commit and within this process only. Other processes may write
-//!   to the same file, so a listener also looks at the rows from time to time.
+//! - On PostgreSQL, where transactions run side by side, each locks what it depends on before it
+//!   reads it: see [`engine`].
+//! - [`Change`]s are sent after the commit: within this process, and on PostgreSQL to other
+//!   processes too. Other processes may write to the same file, and notifications get lost, so a
+//!   listener also looks at the rows from time to time.
 
 mod code;
 #[macro_use]
 mod engine;
 mod chunks;
+mod feed;
 mod jobs;
 mod leases;
 mod recordings;
@@ -34,22 +38,21 @@ use tokio::sync::broadcast;
 use crate::id::{RecordingId, RoomId};
 use crate::recording;
 
+pub use engine::schema::Migrated;
 pub use recordings::{Filter, NewRecording};
 
 /// What this module's methods return.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// How many changes a slow listener may fall behind before it is told that it missed some.
-const CHANGES_KEPT: usize = 1024;
-
 /// A handle on the database. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Db {
     pools: engine::Pools,
-    changes: broadcast::Sender<Change>,
+    feed: feed::Feed,
 }
 
-/// Something that was changed through this process' handles of one [`Db`] and is committed.
+/// Something that was changed and is committed: through this process' handles of one [`Db`] or, on
+/// PostgreSQL, through anybody's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
     /// A room was made or edited.
@@ -58,26 +61,40 @@ pub enum Change {
     Recording(RecordingId),
     /// A job was made, claimed, moved on or ended.
     Jobs,
+    /// Others changed something while we could not hear of it: look at everything again.
+    Unknown,
 }
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database could not be reached or made.
-    #[error("the database {url} cannot be opened")]
+    #[error("the database {url} cannot be opened: {why}")]
     Open {
-        /// Its address as given.
+        /// Its address as given, but for the password.
         url: String,
+        /// The reason in a few words for people.
+        why: &'static str,
         /// The engine's error.
         source: sqlx::Error,
     },
     /// The schema could not be brought up to date.
     #[error("the schema of {url} cannot be brought up to date")]
     Migrate {
-        /// The database's address as given.
+        /// The database's address as given, but for the password.
         url: String,
         /// What the migrator says.
         source: sqlx::migrate::MigrateError,
+    },
+    /// The schema is not the one that this program was made for.
+    #[error("{}", schema_trouble(url, *found, *wanted))]
+    Schema {
+        /// The database's address as given, but for the password.
+        url: String,
+        /// The schema's version; `None`: there is no schema.
+        found: Option<i64>,
+        /// The version that this program was made for.
+        wanted: i64,
     },
     /// A query failed.
     #[error("the database failed to {step}")]
@@ -132,14 +149,38 @@ impl Error {
             _ => Self::Query { step, source },
         }
     }
+
+    /// Whether the same may well work in a moment: the connection broke, the server is restarting or
+    /// has handed over to another, or it ended a transaction because of what others did at the same
+    /// time. Whether a change that was being committed then was made is not known; doing it again is
+    /// safe where the method says so.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Query { source, .. } if engine::is_transient(source))
+    }
+}
+
+fn schema_trouble(url: &str, found: Option<i64>, wanted: i64) -> String {
+    match found {
+        None => format!("the database {url} has no schema yet: run `roomtape migrate`"),
+        Some(found) if found < wanted => format!(
+            "the schema of the database {url} is version {found} and {wanted} is wanted: run \
+             `roomtape migrate`"
+        ),
+        Some(found) => format!(
+            "the schema of the database {url} is version {found}, made by a newer roomtape than this \
+             one, which knows {wanted}"
+        ),
+    }
 }
 
 impl Db {
-    /// Changes made through this handle and its clones from now on. A receiver that is told it
-    /// lagged looks at everything again.
+    /// Changes made from now on: through this handle and its clones and, on PostgreSQL, by other
+    /// processes. A receiver that is told it lagged looks at everything again, as it does upon
+    /// [`Change::Unknown`].
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
+        self.feed.subscribe()
     }
 
     /// Asks the database for a sign of life.

@@ -4,6 +4,8 @@
 
 mod garage;
 mod guarded;
+mod postgres;
 
 pub use garage::{Bucket, Garage, garage};
 pub use guarded::{Guarded, free_port};
+pub use postgres::{Postgres, postgres};
