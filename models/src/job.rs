@@ -15,11 +15,15 @@ pub struct Job {
     pub kind: Kind,
     /// What it is to be done to.
     pub recording_id: RecordingId,
+    /// For whom: the room's host, or the room's short name where nobody is named.
+    pub host: String,
     /// Where it stands.
     pub state: State,
-    /// Higher goes first.
+    /// Higher goes first: that of its [`Class`].
     pub priority: i16,
-    /// How often it has been claimed and not finished.
+    /// Its place among the jobs of its kind and priority: the least goes next.
+    pub turn: i64,
+    /// How often it has been claimed without getting any further.
     pub attempt: u16,
     /// Not to be claimed before this time.
     pub run_after: WallMicros,
@@ -27,6 +31,8 @@ pub struct Job {
     pub lease: Option<(String, WallMicros)>,
     /// Goes up with each claim. A write that carries an older one is refused.
     pub token: i64,
+    /// There is more to do than its worker knew when it claimed it.
+    pub woken: bool,
     /// Media time done so far.
     pub done: Ticks,
     /// Media time there is to do, as far as known.
@@ -51,12 +57,56 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Live goes before fresh.
+    /// How urgent it is where nobody says otherwise.
+    #[must_use]
+    pub const fn class(self) -> Class {
+        match self {
+            Self::TranscribeLive => Class::Live,
+            Self::Transcribe => Class::Fresh,
+        }
+    }
+}
+
+/// How urgent work is. All of a more urgent class goes before any of a less urgent one; within a
+/// class hosts take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Done again, or in bulk: nobody waits for it.
+    Batch,
+    /// Of a recording that has just ended or come in.
+    Fresh,
+    /// Of a room that is live.
+    Live,
+}
+
+impl Class {
+    /// A job's [`priority`](Job::priority).
     #[must_use]
     pub const fn priority(self) -> i16 {
         match self {
-            Self::TranscribeLive => 100,
-            Self::Transcribe => 50,
+            Self::Live => 100,
+            Self::Fresh => 50,
+            Self::Batch => 10,
+        }
+    }
+}
+
+/// How many jobs of a kind may run at once in the whole installation; `None`: any number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// [`Kind::TranscribeLive`].
+    pub live: Option<u32>,
+    /// [`Kind::Transcribe`].
+    pub transcribe: Option<u32>,
+}
+
+impl Limits {
+    /// The limit of one kind.
+    #[must_use]
+    pub const fn of(self, kind: Kind) -> Option<u32> {
+        match kind {
+            Kind::TranscribeLive => self.live,
+            Kind::Transcribe => self.transcribe,
         }
     }
 }
@@ -91,10 +141,16 @@ pub struct Lease {
 }
 
 /// How long to wait before attempt `attempt + 1`, in milliseconds: 2 s doubled each time, at most
-/// ten minutes.
+/// ten minutes, and up to a quarter more or less, so that jobs that failed together do not come
+/// back together. The same for the same job and attempt.
 #[must_use]
-pub fn backoff_ms(attempt: u16) -> i64 {
-    2_000_i64.saturating_mul(1 << attempt.saturating_sub(1).min(9)).min(600_000)
+pub fn backoff_ms(job: JobId, attempt: u16) -> i64 {
+    let wait = 2_000_i64.saturating_mul(1 << attempt.saturating_sub(1).min(9)).min(600_000);
+    let (_, unlike) = job.0.as_u64_pair();
+    // The multiplier of splitmix64: neighbouring numbers become far apart.
+    let mixed = (unlike ^ u64::from(attempt)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 48;
+    let spread = i64::try_from(mixed).unwrap_or(0) * (wait / 2) / 0xffff;
+    wait - wait / 4 + spread
 }
 
 #[cfg(test)]
@@ -103,7 +159,31 @@ mod tests {
 
     #[test]
     fn waiting_doubles_and_is_bounded() {
-        assert_eq!([1, 2, 3].map(backoff_ms), [2_000, 4_000, 8_000]);
-        assert_eq!(backoff_ms(u16::MAX), 600_000);
+        let job = JobId::new();
+        for (attempt, wait) in [(1, 2_000), (2, 4_000), (3, 8_000), (u16::MAX, 600_000)] {
+            let range = wait - wait / 4..=wait + wait / 4;
+            assert!(range.contains(&backoff_ms(job, attempt)), "{attempt}");
+            assert_eq!(backoff_ms(job, attempt), backoff_ms(job, attempt));
+        }
+    }
+
+    #[test]
+    fn jobs_that_failed_together_come_back_apart() {
+        let mut waits: Vec<_> = (0..1_000).map(|_| backoff_ms(JobId::new(), 5)).collect();
+        waits.sort_unstable();
+        // 16 s of spread among a thousand: no second has more than twice its share.
+        for second in 24..40 {
+            let there = waits.iter().filter(|wait| **wait / 1_000 == second).count();
+            assert!(there < 2 * 1_000 / 16, "{there} in second {second}");
+        }
+        assert!(waits[0] < 25_000 && waits[999] > 39_000, "{} to {}", waits[0], waits[999]);
+    }
+
+    #[test]
+    fn live_goes_before_fresh_before_batch() {
+        let mut classes = [Class::Fresh, Class::Live, Class::Batch];
+        classes.sort_by_key(|class| std::cmp::Reverse(class.priority()));
+        assert_eq!(classes, [Class::Live, Class::Fresh, Class::Batch]);
+        assert_eq!(Kind::Transcribe.class(), Class::Fresh);
     }
 }

@@ -9,29 +9,39 @@ use uuid::Uuid;
 
 use super::code::{Code, int, number, ticks};
 use super::engine::Tx;
-use super::{Change, Db, Error, Result, recordings};
+use super::{Change, Db, Error, Result, queue, recordings};
 use crate::id::{JobId, RecordingId};
-use crate::job::{Job, Kind, State};
+use crate::job::{Class, Job, Kind, State};
 use crate::recording::Recording;
 use crate::time::{Ticks, WallMicros};
 
 const NOT_FOUND: Error = Error::NotFound { what: "job" };
 
+/// Which jobs to list. The default lists all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those in this state.
+    pub state: Option<State>,
+    /// Only those of this kind.
+    pub kind: Option<Kind>,
+}
+
 impl Db {
     /// Makes a job that is ready now. Where one of this kind is open for this recording, it is that
-    /// one.
+    /// one; one that waits in a less urgent class moves up.
     ///
     /// # Errors
     /// [`Error::NotFound`] where there is no such recording.
     pub async fn enqueue(
         &self,
         kind: Kind,
+        class: Class,
         recording: RecordingId,
         now: WallMicros,
     ) -> Result<JobId> {
         let mut tx = self.begin("make the job").await?;
         let recording = recordings::within(&mut tx, recording).await?;
-        let id = enqueue_within(&mut tx, kind, &recording, now).await?;
+        let id = enqueue_within(&mut tx, kind, class, &recording, now).await?;
         tx.commit().await?;
         Ok(id)
     }
@@ -43,21 +53,35 @@ impl Db {
     /// [`Error::Query`].
     pub async fn jobs(
         &self,
-        state: Option<State>,
+        filter: Filter,
         before: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>> {
-        let rows: Vec<Row> = all!(
-            self.pools,
-            "list the jobs",
-            "SELECT * FROM jobs
-             WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR id < $2)
-             ORDER BY id DESC
-             LIMIT $3",
-            state.map(Code::code),
-            before.map(|id| id.0),
-            i64::from(limit),
-        )?;
+        let step = "list the jobs";
+        let kind = filter.kind.map(Code::code);
+        let before = before.map_or(Uuid::max(), |id| id.0);
+        let rows: Vec<Row> = match filter.state {
+            // Two queries: with the state left open SQLite would not use its index.
+            None => all!(
+                self.pools,
+                step,
+                "SELECT * FROM jobs WHERE ($1 IS NULL OR kind = $1) AND id < $2
+                 ORDER BY id DESC LIMIT $3",
+                kind,
+                before,
+                i64::from(limit),
+            ),
+            Some(state) => all!(
+                self.pools,
+                step,
+                "SELECT * FROM jobs WHERE ($1 IS NULL OR kind = $1) AND id < $2 AND state = $4
+                 ORDER BY id DESC LIMIT $3",
+                kind,
+                before,
+                i64::from(limit),
+                state.code(),
+            ),
+        }?;
         rows.into_iter().map(Job::try_from).collect()
     }
 
@@ -66,7 +90,8 @@ impl Db {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn job(&self, id: JobId) -> Result<Job> {
-        let row: Option<Row> = one!(self.pools, "read the job", BY_ID, id.0)?;
+        let sql = "SELECT * FROM jobs WHERE id = $1";
+        let row: Option<Row> = one!(self.pools, "read the job", sql, id.0)?;
         row.ok_or(NOT_FOUND)?.try_into()
     }
 
@@ -92,21 +117,23 @@ impl Db {
     /// left to do, or another of its kind has taken its place.
     pub async fn retry_job(&self, id: JobId, now: WallMicros) -> Result<Job> {
         let step = "try the job again";
+        // A job is one recording's for ever, so this is known before anything is locked.
+        let recording = self.job(id).await?.recording_id;
         let mut tx = self.begin(step).await?;
+        let over = !recordings::within(&mut tx, recording).await?.state.is_open();
         let job = within(&mut tx, id).await?;
         match job.state {
             State::Running => return Err(Error::conflict("the job is being worked on")),
             State::Done => return Err(Error::conflict("the job is done")),
             State::Ready | State::Dead | State::Cancelled => {}
         }
-        let over = !recordings::within(&mut tx, job.recording_id).await?.state.is_open();
         if job.kind == Kind::TranscribeLive && over {
             return Err(Error::conflict("the recording is over: it has no live captions to write"));
         }
         if open_job(&mut tx, job.kind, job.recording_id).await?.is_some_and(|open| open.id != id) {
             return Err(Error::conflict("another job of this kind has taken its place"));
         }
-        let job = make_ready(&mut tx, id, now).await?;
+        let job = make_ready(&mut tx, &job, now).await?;
         tx.commit().await?;
         Ok(job)
     }
@@ -126,40 +153,69 @@ impl Db {
             State::Dead => return Err(Error::conflict("the job is dead")),
             State::Ready | State::Running => {}
         }
-        let job = end(&mut tx, id, State::Cancelled, now).await?;
+        let job = end(&mut tx, id, State::Cancelled, None, now).await?;
         tx.commit().await?;
         Ok(job)
     }
 }
 
-const BY_ID: &str = "SELECT * FROM jobs WHERE id = $1";
-
 /// The open job of this kind for this recording, or a new one.
 pub(super) async fn enqueue_within(
     tx: &mut Tx,
     kind: Kind,
+    class: Class,
     recording: &Recording,
     now: WallMicros,
 ) -> Result<JobId> {
+    let step = "make the job";
     if let Some(open) = open_job(tx, kind, recording.id).await? {
+        if open.state == State::Ready && open.priority < class.priority() {
+            move_up(tx, &open, class, now).await?;
+        }
         return Ok(open.id);
     }
+    let host: Option<(String,)> = one!(
+        tx,
+        step,
+        "SELECT CASE WHEN host = '' THEN slug ELSE host END FROM rooms WHERE id = $1",
+        recording.room_id.0,
+    )?;
+    let (host,) = host.ok_or(Error::NotFound { what: "room" })?;
+    let place = queue::place(tx, kind, class.priority(), &host).await?;
     let id = JobId::new();
     run!(
         tx,
-        "make the job",
-        "INSERT INTO jobs (id, kind, recording_id, state, priority, run_after, total_ticks,
-                           created_at, updated_at)
-         VALUES ($1, $2, $3, 'ready', $4, $5, $6, $5, $5)",
+        step,
+        "INSERT INTO jobs (id, kind, recording_id, host, state, due, priority, turn, run_after,
+                           total_ticks, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, 'ready', TRUE, $5, $6, $7, $8, $7, $7)",
         id.0,
         kind.code(),
         recording.id.0,
-        i64::from(kind.priority()),
+        host,
+        i64::from(class.priority()),
+        place.tail(),
         now.0,
         int(recording.duration.0),
     )?;
     tx.note(Change::Jobs);
     Ok(id)
+}
+
+/// Puts a waiting job into a more urgent class. One that waits to be tried again goes on waiting.
+async fn move_up(tx: &mut Tx, job: &Job, class: Class, now: WallMicros) -> Result<()> {
+    let place = queue::place(tx, job.kind, class.priority(), &job.host).await?;
+    run!(
+        tx,
+        "move the job up",
+        "UPDATE jobs SET priority = $2, turn = $3, updated_at = $4 WHERE id = $1",
+        job.id.0,
+        i64::from(class.priority()),
+        place.tail(),
+        now.0,
+    )?;
+    tx.note(Change::Jobs);
+    Ok(())
 }
 
 /// Sees to it that a live recording's captions are worked on up to `total`.
@@ -169,7 +225,7 @@ pub(super) async fn wake_live(
     total: Ticks,
     now: WallMicros,
 ) -> Result<()> {
-    let row: Option<Row> = one!(
+    let row: Option<Row> = locked!(
         tx,
         "find the recording's live job",
         "SELECT * FROM jobs WHERE recording_id = $1 AND kind = $2 ORDER BY id DESC LIMIT 1",
@@ -179,19 +235,16 @@ pub(super) async fn wake_live(
     let id = match row.map(Job::try_from).transpose()? {
         None => {
             let recording = recordings::within(tx, recording).await?;
-            enqueue_within(tx, Kind::TranscribeLive, &recording, now).await?
+            let (kind, class) = (Kind::TranscribeLive, Class::Live);
+            enqueue_within(tx, kind, class, &recording, now).await?
         }
         Some(job) => {
             match job.state {
                 State::Running => {
-                    run!(
-                        tx,
-                        "wake the live job",
-                        "UPDATE jobs SET woken = TRUE WHERE id = $1",
-                        job.id.0
-                    )?;
+                    let sql = "UPDATE jobs SET woken = TRUE WHERE id = $1";
+                    run!(tx, "wake the live job", sql, job.id.0)?;
                 }
-                State::Done => drop(make_ready(tx, job.id, now).await?),
+                State::Done => drop(make_ready(tx, &job, now).await?),
                 State::Ready | State::Dead | State::Cancelled => {}
             }
             job.id
@@ -212,18 +265,19 @@ pub(super) async fn wake_live(
 /// Ends a recording's live job, whoever works on it.
 pub(super) async fn end_live(tx: &mut Tx, recording: RecordingId, now: WallMicros) -> Result<()> {
     if let Some(job) = open_job(tx, Kind::TranscribeLive, recording).await? {
-        end(tx, job.id, State::Done, now).await?;
+        end(tx, job.id, State::Done, None, now).await?;
     }
     Ok(())
 }
 
+/// The job as the transaction sees it, and nobody else's to change until that ends.
 async fn within(tx: &mut Tx, id: JobId) -> Result<Job> {
-    let row: Option<Row> = one!(tx, "read the job", BY_ID, id.0)?;
+    let row: Option<Row> = locked!(tx, "read the job", "SELECT * FROM jobs WHERE id = $1", id.0)?;
     row.ok_or(NOT_FOUND)?.try_into()
 }
 
 async fn open_job(tx: &mut Tx, kind: Kind, recording: RecordingId) -> Result<Option<Job>> {
-    let row: Option<Row> = one!(
+    let row: Option<Row> = locked!(
         tx,
         "find the recording's open job",
         "SELECT * FROM jobs
@@ -234,34 +288,64 @@ async fn open_job(tx: &mut Tx, kind: Kind, recording: RecordingId) -> Result<Opt
     row.map(Job::try_from).transpose()
 }
 
-/// Ready now, as if it had never been tried.
-async fn make_ready(tx: &mut Tx, id: JobId, now: WallMicros) -> Result<Job> {
+/// Ready now, as if it had never been tried: it queues like a new one.
+pub(super) async fn make_ready(tx: &mut Tx, job: &Job, now: WallMicros) -> Result<Job> {
+    let place = queue::place(tx, job.kind, job.priority, &job.host).await?;
     let row: Option<Row> = one!(
         tx,
         "make the job ready",
         "UPDATE jobs
-         SET state = 'ready', attempt = 0, run_after = $2, woken = FALSE, updated_at = $2
+         SET state = 'ready', due = TRUE, turn = $3, attempt = 0, run_after = $2, woken = FALSE,
+             worker = NULL, lease_until = NULL, error = NULL, updated_at = $2
          WHERE id = $1
          RETURNING *",
-        id.0,
+        job.id.0,
         now.0,
+        place.tail(),
     )?;
     tx.note(Change::Jobs);
     row.ok_or(NOT_FOUND)?.try_into()
 }
 
+/// To be claimed again, by whoever comes first: what was begun goes on at the head of the queue.
+pub(super) async fn put_back(tx: &mut Tx, job: &Job, now: WallMicros) -> Result<()> {
+    let place = queue::place(tx, job.kind, job.priority, &job.host).await?;
+    run!(
+        tx,
+        "put the job back",
+        "UPDATE jobs
+         SET state = 'ready', due = TRUE, turn = $3, woken = FALSE, worker = NULL,
+             lease_until = NULL, updated_at = $2
+         WHERE id = $1",
+        job.id.0,
+        now.0,
+        place.head,
+    )?;
+    tx.note(Change::Jobs);
+    Ok(())
+}
+
 /// Over, in a state that is neither ready nor running.
-async fn end(tx: &mut Tx, id: JobId, state: State, now: WallMicros) -> Result<Job> {
+pub(super) async fn end(
+    tx: &mut Tx,
+    id: JobId,
+    state: State,
+    error: Option<&str>,
+    now: WallMicros,
+) -> Result<Job> {
     let row: Option<Row> = one!(
         tx,
         "end the job",
         "UPDATE jobs
-         SET state = $2, woken = FALSE, worker = NULL, lease_until = NULL, updated_at = $3
+         SET state = $2, due = FALSE, woken = FALSE, worker = NULL, lease_until = NULL,
+             error = CASE WHEN $2 = 'done' THEN NULL ELSE COALESCE($4, error) END,
+             updated_at = $3
          WHERE id = $1
          RETURNING *",
         id.0,
         state.code(),
         now.0,
+        error,
     )?;
     tx.note(Change::Jobs);
     row.ok_or(NOT_FOUND)?.try_into()
@@ -272,13 +356,16 @@ pub(super) struct Row {
     id: Uuid,
     kind: String,
     recording_id: Uuid,
+    host: String,
     state: String,
     priority: i64,
+    turn: i64,
     attempt: i64,
     run_after: i64,
     worker: Option<String>,
     lease_until: Option<i64>,
     token: i64,
+    woken: bool,
     done_ticks: i64,
     total_ticks: i64,
     error: Option<String>,
@@ -294,12 +381,15 @@ impl TryFrom<Row> for Job {
             id: JobId(row.id),
             kind: Kind::parse(&row.kind)?,
             recording_id: RecordingId(row.recording_id),
+            host: row.host,
             state: State::parse(&row.state)?,
             priority: number("priority", row.priority)?,
+            turn: row.turn,
             attempt: number("attempt", row.attempt)?,
             run_after: WallMicros(row.run_after),
             lease: row.worker.zip(row.lease_until.map(WallMicros)),
             token: row.token,
+            woken: row.woken,
             done: ticks(row.done_ticks)?,
             total: ticks(row.total_ticks)?,
             error: row.error,

@@ -1,78 +1,68 @@
 //! Leases: claim, keep, finish, fail, give back, and the fence every write of a job goes through.
 //!
-//! A claim raises the job's token. [`fence`] matches nothing once the job is another's. An expired
-//! lease may be taken over but, until it is, its holder may still go on.
+//! A claim raises the job's token. [`fence`] matches nothing once the job was taken back. A lease
+//! that has run out is taken back by the next claim of that kind; until then its holder may go on.
 
-use super::code::{Code, int};
+use super::code::int;
 use super::engine::Tx;
-use super::jobs::Row;
-use super::{Change, Db, Error, Result};
+use super::jobs::{self, Row};
+use super::{Change, Db, Error, Result, queue};
 use crate::id::JobId;
-use crate::job::{Job, Kind, Lease, MAX_ATTEMPTS, State, backoff_ms};
+use crate::job::{Job, Kind, Lease, Limits, MAX_ATTEMPTS, State, backoff_ms};
 use crate::time::{Ticks, WallMicros};
 
-const _: () = assert!(Kind::NAMES.len() == 2, "the claim's query names two kinds");
-
 impl Db {
-    /// Takes the most urgent job of these kinds that is ready or whose lease has expired; of
-    /// several, the one that has waited longest. It is the worker's for `lease_ms` from now.
+    /// Takes the job of these kinds that goes next: of the most urgent class the one with the least
+    /// turn. It is the worker's for `lease_ms` from now.
     ///
-    /// A job claimed [`MAX_ATTEMPTS`] times whose last lease expired too is [`State::Dead`]: it
-    /// kills its workers.
+    /// Jobs whose workers gave no sign of life for as long as their leases are taken back here. One
+    /// that was claimed [`MAX_ATTEMPTS`] times without getting any further is then [`State::Dead`]:
+    /// it kills its workers.
+    ///
+    /// A kind of which as many run as `limits` allow is passed over. Every worker has to be given
+    /// the same limits.
     ///
     /// # Errors
     /// [`Error::Query`].
     pub async fn claim(
         &self,
         kinds: &[Kind],
+        limits: Limits,
         worker: &str,
         lease_ms: i64,
         now: WallMicros,
     ) -> Result<Option<(Job, Lease)>> {
+        let sight = queue::look(self, kinds, now).await?;
+        if sight.is_nothing() {
+            return Ok(None);
+        }
         let step = "claim a job";
-        let wanted = |kind: Kind| kinds.contains(&kind).then(|| kind.code());
         let mut tx = self.begin(step).await?;
-        // An engine on which writers do not queue adds FOR UPDATE SKIP LOCKED to the inner SELECT.
-        let buried = run!(
-            tx,
-            step,
-            "UPDATE jobs
-             SET state = 'dead', worker = NULL, lease_until = NULL, updated_at = $1,
-                 error = 'the worker was lost; so were those before it'
-             WHERE state = 'running' AND lease_until <= $1 AND attempt >= $2",
-            now.0,
-            i64::from(MAX_ATTEMPTS),
-        )?;
+        let found = queue::find(&mut tx, sight, kinds, limits, now).await?;
+        let Some(id) = found.id else {
+            if found.swept {
+                tx.commit().await?;
+            }
+            return Ok(None);
+        };
         let row: Option<Row> = one!(
             tx,
             step,
             "UPDATE jobs
-             SET state = 'running', attempt = attempt + 1, token = token + 1, woken = FALSE,
-                 worker = $1, lease_until = $2, updated_at = $3
-             WHERE id = (
-                 SELECT id FROM jobs
-                 WHERE state IN ('ready', 'running')
-                   AND kind IN ($4, $5)
-                   AND (CASE WHEN state = 'ready' THEN run_after ELSE lease_until END) <= $3
-                 ORDER BY priority DESC, run_after, id
-                 LIMIT 1
-             )
+             SET state = 'running', due = FALSE, attempt = attempt + 1, token = token + 1,
+                 woken = FALSE, worker = $2, lease_until = $3, updated_at = $4
+             WHERE id = $1
              RETURNING *",
+            id.0,
             worker,
             now.plus_millis(lease_ms).0,
             now.0,
-            wanted(Kind::TranscribeLive),
-            wanted(Kind::Transcribe),
         )?;
-        let claimed = row.map(Job::try_from).transpose()?;
-        if claimed.is_some() || buried > 0 {
-            tx.note(Change::Jobs);
-            tx.commit().await?;
-        }
-        Ok(claimed.map(|job| {
-            let lease = Lease { job_id: job.id, token: job.token };
-            (job, lease)
-        }))
+        let job = row.map(Job::try_from).transpose()?.ok_or(Error::NotFound { what: "job" })?;
+        tx.note(Change::Jobs);
+        tx.commit().await?;
+        let lease = Lease { job_id: job.id, token: job.token };
+        Ok(Some((job, lease)))
     }
 
     /// Keeps a job for `lease_ms` from now.
@@ -100,20 +90,12 @@ impl Db {
     pub async fn finish_job(&self, lease: &Lease, now: WallMicros) -> Result<()> {
         let step = "finish the job";
         let mut tx = self.begin(step).await?;
-        fence(&mut tx, lease, now).await?;
-        run!(
-            tx,
-            step,
-            "UPDATE jobs
-             SET state = CASE WHEN woken = TRUE THEN 'ready' ELSE 'done' END,
-                 run_after = CASE WHEN woken = TRUE THEN $2 ELSE run_after END,
-                 attempt = CASE WHEN woken = TRUE THEN 0 ELSE attempt END,
-                 woken = FALSE, worker = NULL, lease_until = NULL, error = NULL
-             WHERE id = $1",
-            lease.job_id.0,
-            now.0,
-        )?;
-        tx.note(Change::Jobs);
+        let job = fence(&mut tx, lease, now).await?;
+        if job.woken {
+            jobs::make_ready(&mut tx, &job, now).await?;
+        } else {
+            jobs::end(&mut tx, lease.job_id, State::Done, None, now).await?;
+        }
         tx.commit().await
     }
 
@@ -132,18 +114,20 @@ impl Db {
         let step = "note the job's failure";
         let mut tx = self.begin(step).await?;
         let job = fence(&mut tx, lease, now).await?;
-        let state = if give_up || job.attempt >= MAX_ATTEMPTS { State::Dead } else { State::Ready };
+        if give_up || job.attempt >= MAX_ATTEMPTS {
+            jobs::end(&mut tx, lease.job_id, State::Dead, Some(error), now).await?;
+            return tx.commit().await;
+        }
         run!(
             tx,
             step,
             "UPDATE jobs
-             SET state = $2, error = $3, run_after = $4, woken = FALSE, worker = NULL,
-                 lease_until = NULL
+             SET state = 'ready', due = FALSE, error = $2, run_after = $3, woken = FALSE,
+                 worker = NULL, lease_until = NULL
              WHERE id = $1",
             lease.job_id.0,
-            state.code(),
             error,
-            now.plus_millis(backoff_ms(job.attempt)).0,
+            now.plus_millis(backoff_ms(job.id, job.attempt)).0,
         )?;
         tx.note(Change::Jobs);
         tx.commit().await
@@ -157,17 +141,10 @@ impl Db {
     pub async fn release_job(&self, lease: &Lease, now: WallMicros) -> Result<()> {
         let step = "give the job back";
         let mut tx = self.begin(step).await?;
-        fence(&mut tx, lease, now).await?;
-        run!(
-            tx,
-            step,
-            "UPDATE jobs
-             SET state = 'ready', attempt = attempt - 1, woken = FALSE, worker = NULL,
-                 lease_until = NULL
-             WHERE id = $1",
-            lease.job_id.0,
-        )?;
-        tx.note(Change::Jobs);
+        let job = fence(&mut tx, lease, now).await?;
+        jobs::put_back(&mut tx, &job, now).await?;
+        let sql = "UPDATE jobs SET attempt = attempt - 1 WHERE id = $1";
+        run!(tx, step, sql, lease.job_id.0)?;
         tx.commit().await
     }
 }
@@ -188,12 +165,16 @@ pub(super) async fn fence(tx: &mut Tx, lease: &Lease, now: WallMicros) -> Result
     row.ok_or(Error::LeaseLost)?.try_into()
 }
 
-/// Notes how far a job is. To be called behind [`fence`].
+/// Notes how far a job is. To be called behind [`fence`]. Getting further counts as a first attempt:
+/// a long job may lose any number of workers on its way.
 pub(super) async fn progress(tx: &mut Tx, id: JobId, done: Ticks, total: Ticks) -> Result<()> {
     run!(
         tx,
         "note the job's progress",
-        "UPDATE jobs SET done_ticks = $2, total_ticks = $3 WHERE id = $1",
+        "UPDATE jobs
+         SET done_ticks = $2, total_ticks = $3,
+             attempt = CASE WHEN done_ticks < $2 THEN 1 ELSE attempt END
+         WHERE id = $1",
         id.0,
         int(done.0),
         int(total.0),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::db::JobFilter;
 use crate::id::JobId;
 use crate::job::{MAX_ATTEMPTS, State as Job};
 use crate::recording::EndReason;
@@ -79,20 +80,24 @@ pub(super) async fn a_live_job_put_to_sleep_is_not_woken(place: &Place) {
 pub(super) async fn a_kind_has_one_open_job_a_recording(place: &Place) {
     let db = place.open().await;
     let id = recording(&db, "room", State::Importing).await.id;
-    let first = db.enqueue(Kind::Transcribe, id, at(2)).await.unwrap();
-    assert_eq!(db.enqueue(Kind::Transcribe, id, at(3)).await.unwrap(), first);
+    let first = db.enqueue(Kind::Transcribe, Class::Fresh, id, at(2)).await.unwrap();
+    assert_eq!(db.enqueue(Kind::Transcribe, Class::Fresh, id, at(3)).await.unwrap(), first);
     let (_, lease) = claim(&db, at(4)).await.unwrap();
-    assert_eq!(db.enqueue(Kind::Transcribe, id, at(5)).await.unwrap(), first, "running is open");
+    assert_eq!(
+        db.enqueue(Kind::Transcribe, Class::Fresh, id, at(5)).await.unwrap(),
+        first,
+        "running is open"
+    );
     db.finish_job(&lease, at(6)).await.unwrap();
-    let second = db.enqueue(Kind::Transcribe, id, at(7)).await.unwrap();
+    let second = db.enqueue(Kind::Transcribe, Class::Fresh, id, at(7)).await.unwrap();
     assert_ne!(second, first);
     db.cancel_job(second, at(8)).await.unwrap();
-    let third = db.enqueue(Kind::Transcribe, id, at(9)).await.unwrap();
+    let third = db.enqueue(Kind::Transcribe, Class::Fresh, id, at(9)).await.unwrap();
     assert!(is_conflict(db.retry_job(second, at(10)).await), "the third took its place");
     let ids: Vec<_> = db.jobs_of(id).await.unwrap().iter().map(|job| job.id).collect();
     assert_eq!(ids, [first, second, third]);
     assert!(matches!(
-        db.enqueue(Kind::Transcribe, RecordingId::new(), at(9)).await,
+        db.enqueue(Kind::Transcribe, Class::Fresh, RecordingId::new(), at(9)).await,
         Err(Error::NotFound { what: "recording" })
     ));
 }
@@ -100,28 +105,26 @@ pub(super) async fn a_kind_has_one_open_job_a_recording(place: &Place) {
 pub(super) async fn the_most_urgent_job_goes_first(place: &Place) {
     let db = place.open().await;
     let mut ids = Vec::new();
-    for (slug, secs) in [("a", 30), ("b", 10), ("c", 20)] {
+    for (slug, class) in [("a", Class::Batch), ("b", Class::Fresh), ("c", Class::Batch)] {
         let id = recording(&db, slug, State::Importing).await.id;
-        ids.push(db.enqueue(Kind::Transcribe, id, at(secs)).await.unwrap());
+        ids.push(db.enqueue(Kind::Transcribe, class, id, at(10)).await.unwrap());
     }
     let live = recording(&db, "live", State::Live).await.id;
     add_chunks(&db, live, 0..1).await;
     let live = live_job(&db, live).await.id;
-
-    let mut order = Vec::new();
-    while let Some((job, _)) = claim(&db, at(40)).await {
-        order.push(job.id);
+    for (id, priority) in [(live, 100), (ids[1], 50), (ids[0], 10)] {
+        assert_eq!(db.job(id).await.unwrap().priority, priority);
     }
-    assert_eq!(order, [live, ids[1], ids[2], ids[0]], "live first, then those that wait longest");
+    let order = super::queue::claims(&db).await;
+    assert_eq!(order, [live, ids[1], ids[0], ids[2]], "live, fresh, batch");
 
-    let early = recording(&db, "early", State::Importing).await.id;
-    db.enqueue(Kind::Transcribe, early, at(50)).await.unwrap();
-    assert!(claim(&db, at(49)).await.is_none(), "not before its time");
-    let only = |kinds: &'static [Kind]| db.claim(kinds, "w", 1_000, at(50));
+    let one = recording(&db, "one", State::Importing).await.id;
+    db.enqueue(Kind::Transcribe, Class::Fresh, one, at(50)).await.unwrap();
+    let only = |kinds: &'static [Kind]| db.claim(kinds, Limits::default(), "w", 1_000, at(50));
     assert!(only(&[Kind::TranscribeLive]).await.unwrap().is_none());
     assert!(only(&[]).await.unwrap().is_none());
     let (job, lease) = only(&[Kind::Transcribe]).await.unwrap().unwrap();
-    assert_eq!((job.recording_id, job.attempt), (early, 1));
+    assert_eq!((job.recording_id, job.attempt), (one, 1));
     assert_eq!(job.lease, Some(("w".into(), at(51))));
     assert_eq!((lease.job_id, lease.token), (job.id, job.token));
 }
@@ -129,7 +132,7 @@ pub(super) async fn the_most_urgent_job_goes_first(place: &Place) {
 pub(super) async fn a_failed_job_waits_and_is_dead_in_the_end(place: &Place) {
     let db = place.open().await;
     let id = recording(&db, "room", State::Importing).await.id;
-    let job = db.enqueue(Kind::Transcribe, id, at(0)).await.unwrap();
+    let job = db.enqueue(Kind::Transcribe, Class::Fresh, id, at(0)).await.unwrap();
     let mut now = at(0);
     for (attempt, wait_ms) in (1..).zip([2_000, 4_000, 8_000, 16_000]) {
         let (claimed, lease) = claim(&db, now).await.unwrap();
@@ -138,8 +141,11 @@ pub(super) async fn a_failed_job_waits_and_is_dead_in_the_end(place: &Place) {
         let failed = db.job(job).await.unwrap();
         assert_eq!((failed.state, failed.lease), (Job::Ready, None));
         assert_eq!(failed.error.as_deref(), Some("out of memory"));
-        now = now.plus_millis(wait_ms);
-        assert!(claim(&db, now.plus_millis(-1)).await.is_none());
+        let spread = wait_ms / 4;
+        assert!(failed.run_after >= now.plus_millis(wait_ms - spread));
+        assert!(failed.run_after <= now.plus_millis(wait_ms + spread));
+        now = failed.run_after;
+        assert!(claim(&db, WallMicros(now.0 - 1)).await.is_none(), "not before its time");
     }
     let (last, lease) = claim(&db, now).await.unwrap();
     assert_eq!(last.attempt, MAX_ATTEMPTS);
@@ -149,7 +155,7 @@ pub(super) async fn a_failed_job_waits_and_is_dead_in_the_end(place: &Place) {
     assert!(claim(&db, now.plus_millis(3_600_000)).await.is_none());
 
     let again = db.retry_job(job, now).await.unwrap();
-    assert_eq!((again.state, again.attempt), (Job::Ready, 0));
+    assert_eq!((again.state, again.attempt, again.error), (Job::Ready, 0, None));
     let (_, lease) = claim(&db, now).await.unwrap();
     db.finish_job(&lease, now).await.unwrap();
     let done = db.job(job).await.unwrap();
@@ -159,7 +165,7 @@ pub(super) async fn a_failed_job_waits_and_is_dead_in_the_end(place: &Place) {
 pub(super) async fn retry_and_cancel_keep_to_the_rules(place: &Place) {
     let db = place.open().await;
     let id = recording(&db, "room", State::Importing).await.id;
-    let job = db.enqueue(Kind::Transcribe, id, at(0)).await.unwrap();
+    let job = db.enqueue(Kind::Transcribe, Class::Fresh, id, at(0)).await.unwrap();
     let (_, lease) = claim(&db, at(0)).await.unwrap();
     assert!(is_conflict(db.retry_job(job, at(1)).await), "it is being worked on");
     db.fail_job(&lease, "no network", false, at(1)).await.unwrap();
@@ -191,15 +197,28 @@ pub(super) async fn jobs_are_paged_and_filtered(place: &Place) {
     let mut ids = Vec::new();
     for slug in ["a", "b", "c"] {
         let id = recording(&db, slug, State::Importing).await.id;
-        ids.push(db.enqueue(Kind::Transcribe, id, at(0)).await.unwrap());
+        ids.push(db.enqueue(Kind::Transcribe, Class::Fresh, id, at(0)).await.unwrap());
     }
     db.cancel_job(ids[1], at(1)).await.unwrap();
     let list = async |state: Option<Job>, before: Option<JobId>, limit: u32| -> Vec<JobId> {
-        db.jobs(state, before, limit).await.unwrap().iter().map(|job| job.id).collect()
+        let filter = JobFilter { state, kind: None };
+        db.jobs(filter, before, limit).await.unwrap().iter().map(|job| job.id).collect()
     };
     assert_eq!(list(None, None, 2).await, [ids[2], ids[1]]);
     assert_eq!(list(None, Some(ids[1]), 2).await, [ids[0]]);
     assert_eq!(list(Some(Job::Ready), None, 10).await, [ids[2], ids[0]]);
     assert_eq!(list(Some(Job::Cancelled), Some(ids[2]), 10).await, [ids[1]]);
     assert_eq!(list(Some(Job::Dead), None, 10).await, []);
+    let live = recording(&db, "live", State::Live).await.id;
+    add_chunks(&db, live, 0..1).await;
+    for (state, kind, many) in [
+        (None, Some(Kind::Transcribe), 3),
+        (None, Some(Kind::TranscribeLive), 1),
+        (Some(Job::Ready), Some(Kind::TranscribeLive), 1),
+        (Some(Job::Cancelled), Some(Kind::TranscribeLive), 0),
+    ] {
+        let found = db.jobs(JobFilter { state, kind }, None, 10).await.unwrap();
+        assert_eq!(found.len(), many, "{state:?} {kind:?}");
+        assert!(kind.is_none_or(|kind| found.iter().all(|job| job.kind == kind)));
+    }
 }
