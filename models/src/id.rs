@@ -55,6 +55,10 @@ id!(
     TranscriptId
 );
 id!(
+    /// Names an ingest worker: the owner of one spool.
+    WorkerId
+);
+id!(
     /// Names a job.
     JobId
 );

@@ -1,7 +1,7 @@
 //! What exists in Roomtape and how it may change.
 //!
 //! Pure data with legal transitions ([`room`], [`recording`], [`chunk`], [`transcript`], [`speaker`],
-//! [`job`]), the one timeline everything is measured on ([`time`]), captions made from words
+//! [`job`], [`hold`]), the one timeline everything is measured on ([`time`]), captions made from words
 //! ([`caption`]) and the only place that talks to a database ([`db`]).
 //!
 //! Invariants: media time is counted in 48 kHz ticks from a recording's first sample and is never a
@@ -14,6 +14,7 @@
 pub mod caption;
 pub mod chunk;
 pub mod db;
+pub mod hold;
 pub mod id;
 pub mod job;
 pub mod recording;
@@ -24,7 +25,8 @@ pub mod transcript;
 
 pub use chunk::{Anchor, Chunk, Gap, GapCause};
 pub use db::Db;
-pub use id::{JobId, RecordingId, RoomId, TranscriptId};
+pub use hold::{Grip, Hold, Worker};
+pub use id::{JobId, RecordingId, RoomId, TranscriptId, WorkerId};
 pub use job::Job;
 pub use recording::Recording;
 pub use room::Room;

@@ -21,7 +21,7 @@ pub struct Recording {
     pub state: State,
     /// What the host has asked for and ingest has not yet done.
     pub request: Option<Request>,
-    /// Wall-clock time of media time zero; `None` until the first audio is kept.
+    /// Wall-clock time of media time zero; `None` until the first audio arrives.
     pub started_at: Option<WallMicros>,
     /// Wall-clock time of its end.
     pub ended_at: Option<WallMicros>,

@@ -4,13 +4,27 @@ use sqlx::FromRow;
 
 use super::code::{Code, int, number, ticks};
 use super::engine::Tx;
-use super::{Change, Db, Error, Result, jobs, recordings};
+use super::{Change, Db, Error, Result, holds, jobs, recordings};
 use crate::chunk::{Anchor, Chunk, Gap, GapCause};
+use crate::hold::Hold;
 use crate::id::RecordingId;
 use crate::recording::State;
 use crate::time::{Ticks, WallMicros};
 
 const NOT_FOUND: Error = Error::NotFound { what: "chunk" };
+
+/// A chunk to be noted, under the right to write its recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewChunk {
+    /// The right to write it.
+    pub hold: Hold,
+    /// The chunk, which lies in the store.
+    pub chunk: Chunk,
+    /// The gaps that fall into it.
+    pub gaps: Vec<Gap>,
+    /// The anchors that fall into it.
+    pub anchors: Vec<Anchor>,
+}
 
 impl Db {
     /// Notes a chunk that lies in the store, with the gaps and anchors that fall into it, and moves
@@ -20,48 +34,42 @@ impl Db {
     /// The same chunk (number and SHA-256) noted again changes nothing, also after the end.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where there is no such recording; [`Error::Conflict`] where another chunk
-    /// has this number, where this one does not continue the last one, or where the recording is
-    /// over.
+    /// [`Error::NotFound`] where there is no such recording; [`Error::LeaseLost`] where somebody else
+    /// has taken hold of it; [`Error::Conflict`] where another chunk has this number, where this one
+    /// does not continue the last one, or where the recording is over.
     pub async fn add_chunk(
         &self,
-        recording: RecordingId,
+        hold: impl Into<Hold>,
         chunk: &Chunk,
         gaps: &[Gap],
         anchors: &[Anchor],
         now: WallMicros,
     ) -> Result<()> {
-        let mut tx = self.begin("note the chunk").await?;
-        let owner = recordings::within(&mut tx, recording).await?;
-        if let Some(known) = chunk_within(&mut tx, recording, chunk.seq).await? {
-            if known.sha256 == chunk.sha256 {
-                return Ok(());
+        let (hold, chunk) = (hold.into(), chunk.clone());
+        let new = NewChunk { hold, chunk, gaps: gaps.to_vec(), anchors: anchors.to_vec() };
+        self.add_chunks(&[new], now).await?.pop().unwrap_or(Ok(()))
+    }
+
+    /// Notes chunks of any recordings in one transaction, each as [`Db::add_chunk`] does and with an
+    /// outcome of its own, in the order in which they are given. Those of one recording have to be
+    /// in order.
+    ///
+    /// # Errors
+    /// [`Error::Query`]: none was noted.
+    pub async fn add_chunks(&self, new: &[NewChunk], now: WallMicros) -> Result<Vec<Result<()>>> {
+        let mut tx = self.begin("note the chunks").await?;
+        // Rows are locked in one order, or two of us could wait for each other.
+        let mut order: Vec<usize> = (0..new.len()).collect();
+        order.sort_by_key(|at| (new[*at].hold.recording_id, new[*at].chunk.seq));
+        let mut outcomes: Vec<Result<()>> = (0..new.len()).map(|_| Ok(())).collect();
+        for at in order {
+            match add_within(&mut tx, &new[at], now).await {
+                Err(error @ Error::Query { .. }) => return Err(error),
+                outcome => outcomes[at] = outcome,
             }
-            let what = format!("chunk {} is there with other contents", chunk.seq);
-            return Err(Error::conflict(what));
         }
-        if !owner.state.is_open() {
-            return Err(Error::conflict("the recording is over"));
-        }
-        let last: Option<Row> = one!(tx, "find the last chunk", LAST, recording.0)?;
-        let expected = match last.map(Chunk::try_from).transpose()? {
-            Some(last) => (last.seq.saturating_add(1), last.span().end),
-            None => (0, Ticks::ZERO),
-        };
-        if (chunk.seq, chunk.start) != expected {
-            return Err(Error::conflict(format!(
-                "chunk {} at {} was to follow, not {} at {}",
-                expected.0, expected.1, chunk.seq, chunk.start
-            )));
-        }
-        insert_chunk(&mut tx, recording, chunk, now).await?;
-        insert_gaps(&mut tx, recording, gaps).await?;
-        insert_anchors(&mut tx, recording, anchors).await?;
-        if matches!(owner.state, State::Live | State::Paused) {
-            jobs::wake_live(&mut tx, recording, chunk.span().end, now).await?;
-        }
-        tx.note(Change::Recording(recording));
-        tx.commit().await
+        tx.commit().await?;
+        Ok(outcomes)
     }
 
     /// All chunks of a recording in order.
@@ -127,10 +135,10 @@ impl Db {
     /// already change nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where there is no such recording.
-    pub async fn add_gaps(&self, recording: RecordingId, gaps: &[Gap]) -> Result<()> {
+    /// [`Error::NotFound`] where there is no such recording; [`Error::LeaseLost`].
+    pub async fn add_gaps(&self, hold: impl Into<Hold>, gaps: &[Gap]) -> Result<()> {
         let mut tx = self.begin("note the gaps").await?;
-        recordings::within(&mut tx, recording).await?;
+        let recording = holds::fence(&mut tx, hold.into()).await?.id;
         insert_gaps(&mut tx, recording, gaps).await?;
         tx.note(Change::Recording(recording));
         tx.commit().await
@@ -156,12 +164,71 @@ impl Db {
 const BY_SEQ: &str = "SELECT * FROM chunks WHERE recording_id = $1 AND seq = $2";
 const LAST: &str = "SELECT * FROM chunks WHERE recording_id = $1 ORDER BY seq DESC LIMIT 1";
 
+/// Writes nothing where it fails with anything but [`Error::Query`].
+async fn add_within(tx: &mut Tx, new: &NewChunk, now: WallMicros) -> Result<()> {
+    let NewChunk { hold, chunk, gaps, anchors } = new;
+    let recording = hold.recording_id;
+    let owner = recordings::within(tx, recording).await?;
+    if let Some(known) = chunk_within(tx, recording, chunk.seq).await? {
+        if known.sha256 == chunk.sha256 {
+            return Ok(());
+        }
+        holds::check(tx, *hold).await?;
+        let what = format!("chunk {} is there with other contents", chunk.seq);
+        return Err(Error::conflict(what));
+    }
+    holds::check(tx, *hold).await?;
+    if !owner.state.is_open() {
+        return Err(Error::conflict("the recording is over"));
+    }
+    let expected = end_within(tx, recording).await?;
+    if (chunk.seq, chunk.start) != expected {
+        return Err(Error::conflict(format!(
+            "chunk {} at {} was to follow, not {} at {}",
+            expected.0, expected.1, chunk.seq, chunk.start
+        )));
+    }
+    insert_chunk(tx, recording, chunk, now).await?;
+    insert_gaps(tx, recording, gaps).await?;
+    insert_anchors(tx, recording, anchors).await?;
+    if matches!(owner.state, State::Live | State::Paused) {
+        jobs::wake_live(tx, recording, chunk.span().end, now).await?;
+    }
+    tx.note(Change::Recording(recording));
+    Ok(())
+}
+
+/// The chunks with these numbers, in order.
+pub(super) async fn numbered(
+    tx: &mut Tx,
+    recording: RecordingId,
+    first: u32,
+    last: u32,
+) -> Result<Vec<Chunk>> {
+    let rows: Vec<Row> = all!(
+        tx,
+        "read the chunks",
+        "SELECT * FROM chunks WHERE recording_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq",
+        recording.0,
+        i64::from(first),
+        i64::from(last),
+    )?;
+    rows.into_iter().map(Chunk::try_from).collect()
+}
+
+/// Number and media time of the chunk to come.
+pub(super) async fn end_within(tx: &mut Tx, recording: RecordingId) -> Result<(u32, Ticks)> {
+    let last: Option<Row> = one!(tx, "find the last chunk", LAST, recording.0)?;
+    let last = last.map(Chunk::try_from).transpose()?;
+    Ok(last.map_or((0, Ticks::ZERO), |last| (last.seq.saturating_add(1), last.span().end)))
+}
+
 async fn chunk_within(tx: &mut Tx, recording: RecordingId, seq: u32) -> Result<Option<Chunk>> {
     let row: Option<Row> = one!(tx, "read the chunk", BY_SEQ, recording.0, i64::from(seq))?;
     row.map(Chunk::try_from).transpose()
 }
 
-async fn insert_chunk(
+pub(super) async fn insert_chunk(
     tx: &mut Tx,
     recording: RecordingId,
     chunk: &Chunk,
@@ -195,7 +262,7 @@ async fn insert_chunk(
     Ok(())
 }
 
-async fn insert_gaps(tx: &mut Tx, recording: RecordingId, gaps: &[Gap]) -> Result<()> {
+pub(super) async fn insert_gaps(tx: &mut Tx, recording: RecordingId, gaps: &[Gap]) -> Result<()> {
     for gap in gaps {
         run!(
             tx,
@@ -213,7 +280,11 @@ async fn insert_gaps(tx: &mut Tx, recording: RecordingId, gaps: &[Gap]) -> Resul
     Ok(())
 }
 
-async fn insert_anchors(tx: &mut Tx, recording: RecordingId, anchors: &[Anchor]) -> Result<()> {
+pub(super) async fn insert_anchors(
+    tx: &mut Tx,
+    recording: RecordingId,
+    anchors: &[Anchor],
+) -> Result<()> {
     for anchor in anchors {
         run!(
             tx,
@@ -229,7 +300,7 @@ async fn insert_anchors(tx: &mut Tx, recording: RecordingId, anchors: &[Anchor])
 }
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     seq: i64,
     take: i64,
     start_ticks: i64,

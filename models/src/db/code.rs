@@ -2,6 +2,7 @@
 
 use crate::chunk::GapCause;
 use crate::db::{Error, Result};
+use crate::hold::Grip;
 use crate::speaker::KnownBy;
 use crate::time::{Span, Ticks};
 use crate::{job, recording, room, transcript};
@@ -73,6 +74,7 @@ codes! {
     transcript::Suppressed, "reason of a suppression" {
         Silence = "silence", Loop = "loop", LowConfidence = "low_confidence",
     }
+    Grip, "grip on a recording" { Firm = "firm", Loose = "loose", None = "none" }
     KnownBy, "knowledge of a speaker" {
         Platform = "platform", Voice = "voice", Person = "person",
     }

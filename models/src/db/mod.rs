@@ -22,8 +22,12 @@ mod code;
 mod engine;
 mod chunks;
 mod feed;
+mod holds;
 mod jobs;
+mod late;
 mod leases;
+mod moving;
+mod queue;
 mod recordings;
 mod rooms;
 mod segments;
@@ -38,7 +42,12 @@ use tokio::sync::broadcast;
 use crate::id::{RecordingId, RoomId};
 use crate::recording;
 
+pub use chunks::NewChunk;
 pub use engine::schema::Migrated;
+pub use holds::{Held, Holder};
+pub use jobs::Filter as JobFilter;
+pub use late::Late;
+pub use moving::Whole;
 pub use recordings::{Filter, NewRecording};
 
 /// What this module's methods return.

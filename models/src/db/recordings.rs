@@ -6,9 +6,10 @@ use uuid::Uuid;
 use super::code::{Code, number, parse_opt, ticks};
 use super::engine::Tx;
 use super::rooms::room_within;
-use super::{Change, Db, Error, Result, jobs, transcripts};
+use super::{Change, Db, Error, Result, holds, jobs, transcripts};
+use crate::hold::Hold;
 use crate::id::{RecordingId, RoomId};
-use crate::job::Kind;
+use crate::job::{Class, Kind};
 use crate::recording::{EndReason, Origin, Recording, Request, State};
 use crate::room::{Audience, RecordingPolicy};
 use crate::time::{Ticks, WallMicros};
@@ -207,10 +208,10 @@ impl Db {
     /// `started_at`; later ones change nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::LeaseLost`] where somebody else has taken hold.
     pub async fn set_source(
         &self,
-        id: RecordingId,
+        hold: impl Into<Hold>,
         origin: Origin,
         channels: u8,
         source: &str,
@@ -218,7 +219,8 @@ impl Db {
     ) -> Result<()> {
         let step = "note the source";
         let mut tx = self.begin(step).await?;
-        let touched = run!(
+        let id = holds::fence(&mut tx, hold.into()).await?.id;
+        run!(
             tx,
             step,
             "UPDATE recordings
@@ -230,9 +232,6 @@ impl Db {
             source,
             started_at.map(|at| at.0),
         )?;
-        if touched == 0 {
-            return Err(NOT_FOUND);
-        }
         tx.note(Change::Recording(id));
         tx.commit().await
     }
@@ -241,12 +240,17 @@ impl Db {
     /// that asked for this is done; another that came meanwhile stands.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Illegal`] for every other change (an end is
-    /// [`Db::end_recording`]'s).
-    pub async fn set_state(&self, id: RecordingId, state: State, now: WallMicros) -> Result<()> {
+    /// [`Error::NotFound`]; [`Error::LeaseLost`] where somebody else has taken hold;
+    /// [`Error::Illegal`] for every other change (an end is [`Db::end_recording`]'s).
+    pub async fn set_state(
+        &self,
+        hold: impl Into<Hold>,
+        state: State,
+        now: WallMicros,
+    ) -> Result<()> {
         let step = "pause or resume the recording";
         let mut tx = self.begin(step).await?;
-        let from = within(&mut tx, id).await?.state;
+        let Recording { id, state: from, .. } = holds::fence(&mut tx, hold.into()).await?;
         let answered = match state {
             State::Live => Request::Resume,
             State::Paused => Request::Pause,
@@ -280,19 +284,23 @@ impl Db {
     /// A recording that is over stays as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Illegal`] where a live recording is called unreadable.
+    /// [`Error::NotFound`]; [`Error::LeaseLost`] where somebody else has taken hold;
+    /// [`Error::Illegal`] where a live recording is called unreadable.
     pub async fn end_recording(
         &self,
-        id: RecordingId,
+        hold: impl Into<Hold>,
         reason: EndReason,
         at: WallMicros,
     ) -> Result<Recording> {
         let step = "end the recording";
+        let hold = hold.into();
+        let id = hold.recording_id;
         let mut tx = self.begin(step).await?;
         let recording = within(&mut tx, id).await?;
         if !recording.state.is_open() {
             return Ok(recording);
         }
+        holds::check(&mut tx, hold).await?;
         let to = if reason == EndReason::Unreadable { State::Failed } else { State::Ended };
         if !recording.state.may_become(to) {
             return Err(Error::Illegal { from: recording.state, to });
@@ -312,7 +320,7 @@ impl Db {
         jobs::end_live(&mut tx, id, at).await?;
         transcripts::complete_live(&mut tx, id, at).await?;
         if to == State::Ended && recording.duration > Ticks::ZERO {
-            jobs::enqueue_within(&mut tx, Kind::Transcribe, &recording, at).await?;
+            jobs::enqueue_within(&mut tx, Kind::Transcribe, Class::Fresh, &recording, at).await?;
         }
         let recording = row.ok_or(NOT_FOUND)?.try_into()?;
         tx.note(Change::Recording(id));
@@ -321,10 +329,10 @@ impl Db {
     }
 }
 
-/// The recording as the transaction sees it.
+/// The recording as the transaction sees it, and nobody else's to change until that ends.
 pub(super) async fn within(tx: &mut Tx, id: RecordingId) -> Result<Recording> {
-    let sql = "SELECT * FROM recordings WHERE id = $1";
-    let row: Option<Row> = one!(tx, "read the recording", sql, id.0)?;
+    let step = "read the recording";
+    let row: Option<Row> = locked!(tx, step, "SELECT * FROM recordings WHERE id = $1", id.0)?;
     row.ok_or(NOT_FOUND)?.try_into()
 }
 
@@ -342,7 +350,7 @@ fn containing(text: &str) -> String {
 }
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     id: Uuid,
     room_id: Uuid,
     title: String,

@@ -2,9 +2,12 @@
 //! gives a place for a fresh database.
 
 mod chunks;
+mod holds;
 mod jobs;
 mod leases;
+mod moving;
 mod places;
+mod queue;
 mod recordings;
 mod rooms;
 mod transcripts;
@@ -14,7 +17,7 @@ use std::any::Any;
 use super::{Db, Error, NewRecording};
 use crate::chunk::Chunk;
 use crate::id::{RecordingId, RoomId};
-use crate::job::{Job, Kind, Lease};
+use crate::job::{Class, Job, Kind, Lease, Limits};
 use crate::recording::{Origin, Recording, State};
 use crate::room::{Audience, RecordingPolicy, Room};
 use crate::time::{Ticks, WallMicros};
@@ -48,6 +51,16 @@ macro_rules! suite {
                 gaps_and_anchors_are_kept_once,
                 a_recording_that_is_over_takes_no_chunk,
             }
+            holds {
+                a_worker_takes_hold_of_what_is_free,
+                a_loose_grip_makes_way_for_a_source,
+                a_worker_without_hold_writes_nothing,
+                one_of_eight_workers_takes_hold,
+                a_worker_looks_after_its_own_and_nobodys,
+                a_batch_has_an_outcome_for_each_chunk,
+                late_chunks_take_the_place_of_concealment,
+                late_chunks_wait_or_follow_the_end,
+            }
             jobs {
                 a_chunk_makes_and_wakes_the_live_job,
                 a_live_job_woken_while_running_runs_again,
@@ -58,12 +71,22 @@ macro_rules! suite {
                 retry_and_cancel_keep_to_the_rules,
                 jobs_are_paged_and_filtered,
             }
+            queue {
+                asked_for_more_urgently_a_job_moves_up,
+                a_host_with_ten_thousand_jobs_queues_behind_itself,
+                hosts_take_turns_however_they_come,
+                what_comes_back_stands_at_the_head,
+            }
             leases {
-                eight_workers_get_each_job_once,
+                eight_workers_get_each_of_a_thousand_jobs_once,
+                limits_hold_against_eight_workers,
                 an_expired_lease_is_taken_over,
+                a_whole_site_that_was_away_comes_back,
                 a_late_worker_nobody_replaced_goes_on,
                 a_stale_token_is_refused_on_every_write,
+                a_lease_taken_back_is_lost_before_anyone_claims,
                 a_job_that_kills_its_workers_is_dead,
+                a_job_that_gets_further_may_lose_many_workers,
                 a_job_given_back_has_lost_no_attempt,
                 cancelling_and_ending_take_the_lease,
             }
@@ -77,6 +100,12 @@ macro_rules! suite {
                 other_weights_make_another_version,
                 a_job_writes_to_its_own_recording_only,
                 speakers_are_replaced_whole,
+            }
+            moving {
+                a_recording_is_moved_whole,
+                what_was_still_to_be_done_is_done_at_the_destination,
+                what_is_not_at_rest_is_not_moved,
+                a_room_is_moved_once_and_its_name_stays_unique,
             }
             places {
                 reopening_keeps_everything,
@@ -101,6 +130,10 @@ mod sqlite {
     suite!(crate::db::conformance::sqlite_file);
 }
 
+mod postgres {
+    suite!(crate::db::conformance::postgres_database);
+}
+
 /// Where a fresh database may be opened, more than once; gone when this is dropped.
 struct Place {
     url: String,
@@ -117,6 +150,19 @@ async fn sqlite_file() -> Place {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("made on demand/100%?.db").display());
     Place { url, _keep: Box::new(folder) }
+}
+
+/// A copy of a database that was migrated once: faster than migrating each.
+async fn postgres_database() -> Place {
+    static TEMPLATE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
+    let server = servers::postgres();
+    let template = async {
+        let url = server.new_database();
+        Db::migrate(&url).await.unwrap();
+        url
+    };
+    let url = server.copy_of(TEMPLATE.get_or_init(|| template).await);
+    Place { url, _keep: Box::new(()) }
 }
 
 /// A moment `secs` seconds into the test's time.
@@ -178,7 +224,8 @@ async fn add_chunks(db: &Db, recording: RecordingId, seqs: std::ops::Range<u32>)
 
 /// Claims the next job of any kind for 60 s.
 async fn claim(db: &Db, now: WallMicros) -> Option<(Job, Lease)> {
-    db.claim(&[Kind::TranscribeLive, Kind::Transcribe], "worker", 60_000, now).await.unwrap()
+    let kinds = [Kind::TranscribeLive, Kind::Transcribe];
+    db.claim(&kinds, Limits::default(), "worker", 60_000, now).await.unwrap()
 }
 
 fn is_conflict<T>(result: super::Result<T>) -> bool {
