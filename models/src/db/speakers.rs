@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::code::{Code, int, span};
+use super::engine::Tx;
 use super::{Change, Db, Result, recordings};
 use crate::id::RecordingId;
 use crate::speaker::{KnownBy, Speaker};
@@ -13,40 +14,9 @@ impl Db {
     /// # Errors
     /// [`Error::NotFound`](super::Error::NotFound) where there is no such recording.
     pub async fn put_speaker(&self, recording: RecordingId, speaker: &Speaker) -> Result<()> {
-        let step = "note the speaker";
-        let mut tx = self.begin(step).await?;
+        let mut tx = self.begin("note the speaker").await?;
         recordings::within(&mut tx, recording).await?;
-        run!(
-            tx,
-            step,
-            "INSERT INTO speakers (recording_id, label, name, known_by) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (recording_id, label)
-             DO UPDATE SET name = excluded.name, known_by = excluded.known_by",
-            recording.0,
-            &speaker.label,
-            &speaker.name,
-            speaker.known_by.code(),
-        )?;
-        run!(
-            tx,
-            step,
-            "DELETE FROM turns WHERE recording_id = $1 AND label = $2",
-            recording.0,
-            &speaker.label,
-        )?;
-        for turn in &speaker.turns {
-            run!(
-                tx,
-                step,
-                "INSERT INTO turns (recording_id, label, start_ticks, end_ticks)
-                 VALUES ($1, $2, $3, $4)
-                 ON CONFLICT DO NOTHING",
-                recording.0,
-                &speaker.label,
-                int(turn.start.0),
-                int(turn.end.0),
-            )?;
-        }
+        put_within(&mut tx, recording, speaker).await?;
         tx.note(Change::Recording(recording));
         tx.commit().await
     }
@@ -85,6 +55,47 @@ impl Db {
         }
         Ok(speakers)
     }
+}
+
+/// Writes a speaker with all their turns, in place of what stood under the same label.
+pub(super) async fn put_within(
+    tx: &mut Tx,
+    recording: RecordingId,
+    speaker: &Speaker,
+) -> Result<()> {
+    let step = "note the speaker";
+    run!(
+        tx,
+        step,
+        "INSERT INTO speakers (recording_id, label, name, known_by) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (recording_id, label)
+         DO UPDATE SET name = excluded.name, known_by = excluded.known_by",
+        recording.0,
+        &speaker.label,
+        &speaker.name,
+        speaker.known_by.code(),
+    )?;
+    run!(
+        tx,
+        step,
+        "DELETE FROM turns WHERE recording_id = $1 AND label = $2",
+        recording.0,
+        &speaker.label,
+    )?;
+    for turn in &speaker.turns {
+        run!(
+            tx,
+            step,
+            "INSERT INTO turns (recording_id, label, start_ticks, end_ticks)
+             VALUES ($1, $2, $3, $4)
+             ON CONFLICT DO NOTHING",
+            recording.0,
+            &speaker.label,
+            int(turn.start.0),
+            int(turn.end.0),
+        )?;
+    }
+    Ok(())
 }
 
 /// One turn of a speaker, or a speaker without any.

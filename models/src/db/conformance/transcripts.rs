@@ -16,11 +16,11 @@ fn made_by(weights: &str) -> MadeBy {
     }
 }
 
-fn secs(start: u64, end: u64) -> Span {
+pub(super) fn secs(start: u64, end: u64) -> Span {
     Span::new(Ticks::from_secs(start), Ticks::from_secs(end))
 }
 
-fn segment(ordinal: u32) -> Segment {
+pub(super) fn segment(ordinal: u32) -> Segment {
     let start = u64::from(ordinal) * 10;
     let word = |offset: u64, text: &str, confidence| Word {
         span: secs(start + offset, start + offset + 1),
@@ -39,18 +39,18 @@ fn segment(ordinal: u32) -> Segment {
 }
 
 /// An imported recording of 40 s with a claimed job.
-async fn import(db: &Db) -> (RecordingId, Lease) {
+pub(super) async fn import(db: &Db) -> (RecordingId, Lease) {
     let id = recording(db, "room", State::Importing).await.id;
     add_chunks(db, id, 0..10).await;
     db.end_recording(id, EndReason::Imported, at(20)).await.unwrap();
     (id, claim(db, at(20)).await.unwrap().1)
 }
 
-async fn begin(db: &Db, lease: &Lease, id: RecordingId) -> crate::Transcript {
+pub(super) async fn begin(db: &Db, lease: &Lease, id: RecordingId) -> crate::Transcript {
     db.begin_transcript(lease, id, false, &made_by("base.en"), at(21)).await.unwrap()
 }
 
-async fn commit(
+pub(super) async fn commit(
     db: &Db,
     lease: &Lease,
     transcript: TranscriptId,
@@ -143,7 +143,7 @@ pub(super) async fn the_finished_version_is_shown(place: &Place) {
     assert_eq!((shown.id, shown.state, shown.promoted), (first.id, Words::Complete, true));
     assert_eq!(shown.completed_at, Some(at(30)));
 
-    db.enqueue(Kind::Transcribe, id, at(40)).await.unwrap();
+    db.enqueue(Kind::Transcribe, Class::Fresh, id, at(40)).await.unwrap();
     let (_, lease) = claim(&db, at(40)).await.unwrap();
     let second = begin(&db, &lease, id).await;
     assert_eq!(second.version, 2);
@@ -211,7 +211,7 @@ pub(super) async fn a_job_writes_to_its_own_recording_only(place: &Place) {
     assert!(is_conflict(
         db.begin_transcript(&lease, other, false, &made_by("base.en"), at(21)).await
     ));
-    db.enqueue(Kind::Transcribe, other, at(21)).await.unwrap();
+    db.enqueue(Kind::Transcribe, Class::Fresh, other, at(21)).await.unwrap();
     let (_, others_lease) = claim(&db, at(21)).await.unwrap();
     let not_found = |result: crate::db::Result<()>| {
         assert!(matches!(result, Err(Error::NotFound { what: "transcript" })), "{result:?}");
