@@ -20,7 +20,7 @@ pub struct Layout {
     header: Bytes,
     /// Number, take and place in the file of each chunk, in order and without holes.
     chunks: Vec<(u32, u32, Range<u64>)>,
-    etag: String,
+    digest: [u8; 16],
 }
 
 /// A stretch of the virtual file.
@@ -55,8 +55,10 @@ impl Layout {
             (chunk.seq, chunk.take, start..at)
         };
         let chunks = chunks.iter().map(place).collect();
-        let hex: String = digest.finalize()[..16].iter().map(|b| format!("{b:02x}")).collect();
-        Self { header: header.into(), chunks, etag: format!("\"{hex}\"") }
+        let whole = digest.finalize();
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&whole[..16]);
+        Self { header: header.into(), chunks, digest }
     }
 
     /// Its size in bytes.
@@ -70,7 +72,13 @@ impl Layout {
     /// bytes. It changes when a live recording grows.
     #[must_use]
     pub fn etag(&self) -> String {
-        self.etag.clone()
+        format!("\"{:032x}\"", u128::from_be_bytes(self.digest))
+    }
+
+    /// Half a SHA-256 over what the file is made of: equal digests mean equal bytes.
+    #[must_use]
+    pub const fn digest(&self) -> [u8; 16] {
+        self.digest
     }
 
     /// What the bytes of `range` are made of, in order. What lies behind the end is left out.

@@ -11,6 +11,24 @@ pub enum Key {
     Init(RecordingId),
     /// One of its chunks: its sequence number and [take](models::Chunk::take).
     Chunk(RecordingId, u32, u32),
+    /// The whole of it as one file: the digest of its bytes' layout
+    /// ([`crate::concat::Layout::digest`]), and its form.
+    Export(RecordingId, [u8; 16], Export),
+}
+
+/// The form of a file that a whole recording is kept as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Export {
+    /// Header, index and all chunks, as they are.
+    Mp4,
+}
+
+impl Export {
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Mp4 => "mp4",
+        }
+    }
 }
 
 impl Key {
@@ -21,7 +39,7 @@ impl Key {
     }
 
     /// Where it lies: `recordings/<id>/init.mp4`, `recordings/<id>/chunks/00000000.m4s`, with a take
-    /// `00000000-1.m4s`. Paths of chunks sort by sequence up to 10^8 chunks (twelve years).
+    /// `00000000-1.m4s`, `recordings/<id>/exports/<digest>.mp4`. Paths of chunks sort by sequence up to 10^8 chunks (twelve years).
     #[must_use]
     pub fn path(&self) -> String {
         match self {
@@ -31,6 +49,10 @@ impl Key {
             }
             Self::Chunk(recording, seq, take) => {
                 format!("recordings/{recording}/chunks/{seq:08}-{take}.m4s")
+            }
+            Self::Export(recording, digest, form) => {
+                let (digest, form) = (u128::from_be_bytes(*digest), form.extension());
+                format!("recordings/{recording}/exports/{digest:032x}.{form}")
             }
         }
     }
@@ -48,6 +70,11 @@ impl Key {
         let recording = id.parse().ok()?;
         let key = match rest {
             "init.mp4" => Self::Init(recording),
+            _ if rest.starts_with("exports/") => {
+                let digest = rest.strip_prefix("exports/")?.strip_suffix(".mp4")?;
+                let digest = u128::from_str_radix(digest, 16).ok()?;
+                Self::Export(recording, digest.to_be_bytes(), Export::Mp4)
+            }
             _ => {
                 let name = rest.strip_prefix("chunks/")?.strip_suffix(".m4s")?;
                 let (seq, take) = name.split_once('-').unwrap_or((name, "0"));
@@ -62,7 +89,7 @@ impl Key {
     #[must_use]
     pub const fn content_type(&self) -> &'static str {
         match self {
-            Self::Init(_) | Self::Chunk(..) => "audio/mp4",
+            Self::Init(_) | Self::Chunk(..) | Self::Export(_, _, Export::Mp4) => "audio/mp4",
         }
     }
 
@@ -71,7 +98,7 @@ impl Key {
     #[must_use]
     pub const fn cache_control(&self) -> &'static str {
         match self {
-            Self::Init(_) | Self::Chunk(..) => "max-age=31536000, immutable",
+            Self::Init(_) | Self::Chunk(..) | Self::Export(..) => "max-age=31536000, immutable",
         }
     }
 }
@@ -100,7 +127,9 @@ mod tests {
         );
         let taken = Key::Chunk(id, 12, 3);
         assert!(taken.path().ends_with("/chunks/00000012-3.m4s"));
-        for key in [Key::Init(id), chunk, taken, Key::Chunk(id, u32::MAX, u32::MAX)] {
+        let export = Key::Export(id, std::array::from_fn(|at| at as u8), Export::Mp4);
+        assert!(export.path().ends_with("/exports/000102030405060708090a0b0c0d0e0f.mp4"));
+        for key in [Key::Init(id), chunk, taken, Key::Chunk(id, u32::MAX, u32::MAX), export] {
             assert_eq!(Key::parse(&key.path()), Some(key));
             assert!(key.path().starts_with(&Key::prefix(id)));
         }
@@ -118,6 +147,10 @@ mod tests {
             format!("recordings/{id}/chunks/+0000012.m4s"),
             format!("recordings/{id}/chunks/../init.mp4"),
             format!("recordings/{id}/init.mp4/"),
+            format!("recordings/{id}/exports/0102.mp4"),
+            format!("recordings/{id}/exports/+00102030405060708090a0b0c0d0e0f.mp4"),
+            format!("recordings/{id}/exports/000102030405060708090A0B0C0D0E0F.mp4"),
+            format!("recordings/{id}/exports/000102030405060708090a0b0c0d0e0f.wav"),
         ] {
             assert_eq!(Key::parse(&path), None, "{path}");
         }

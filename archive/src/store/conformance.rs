@@ -1,12 +1,16 @@
 //! What every place for objects must do, said once and run on each.
 
 use std::future::Future;
+use std::io;
+use std::task::Poll;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use models::RecordingId;
 
+use super::tests::place;
 use super::{Error, Store};
-use crate::key::Key;
+use crate::key::{Export, Key};
 
 /// Runs the whole suite. `open` opens the same place each time, as a restart would.
 async fn suite<F, Fut>(open: F)
@@ -20,6 +24,7 @@ where
     lists_are_sorted_and_by_prefix(&open().await).await;
     what_is_deleted_is_gone(&open().await).await;
     many_writers_of_one_object_agree(&open().await).await;
+    large_objects_are_whole_or_absent(&open().await).await;
 }
 
 async fn what_was_put_is_there_after_a_restart<F, Fut>(open: &F)
@@ -91,6 +96,35 @@ async fn what_is_deleted_is_gone(store: &Store) {
     assert_eq!(store.get(&key, None).await.unwrap(), "other");
 }
 
+async fn large_objects_are_whole_or_absent(store: &Store) {
+    let key = Key::Export(RecordingId::new(), [7; 16], Export::Mp4);
+    // Three parts and a bit, in pieces that fit into none of them.
+    let size = 3 * 8 * 1024 * 1024 + 5;
+    let whole: Bytes = (0..size).map(|at: u32| (at % 251) as u8).collect();
+    let pieces = |until: usize| {
+        let pieces: Vec<_> = whole[..until].chunks(999_983).map(Bytes::copy_from_slice).collect();
+        stream::iter(pieces.into_iter().map(Ok::<_, io::Error>))
+    };
+    let torn = pieces(20_000_000).chain(stream::iter([Err(io::Error::other("torn"))]));
+    let error = store.put_large(&key, torn).await.unwrap_err();
+    assert!(matches!(error, Error::Bytes { key: k, .. } if k == key), "{error}");
+    assert_eq!(store.head(&key).await.unwrap(), None);
+
+    assert_eq!(store.put_large(&key, pieces(whole.len())).await.unwrap(), u64::from(size));
+    assert_eq!(store.head(&key).await.unwrap(), Some(u64::from(size)));
+    assert!(store.get(&key, None).await.unwrap() == whole);
+    let seam = 8 * 1024 * 1024 - 3..8 * 1024 * 1024 + 3;
+    let part = store.get(&key, Some(seam.start as u64..seam.end as u64)).await.unwrap();
+    assert_eq!(part, whole[seam]);
+
+    let unasked = stream::poll_fn(|_| -> Poll<Option<Result<Bytes, io::Error>>> { panic!() });
+    assert_eq!(store.put_large(&key, unasked).await.unwrap(), u64::from(size));
+    let empty = Key::Export(RecordingId::new(), [7; 16], Export::Mp4);
+    assert_eq!(store.put_large(&empty, pieces(0)).await.unwrap(), 0);
+    assert_eq!(store.get(&empty, None).await.unwrap(), "");
+    store.delete(&key).await.unwrap();
+}
+
 /// All with the same bytes succeed; where bytes differ, those of one of them win as a whole.
 async fn many_writers_of_one_object_agree(store: &Store) {
     let key = Key::Chunk(RecordingId::new(), 1, 0);
@@ -112,6 +146,54 @@ async fn many_writers_of_one_object_agree(store: &Store) {
 async fn disk() {
     let dir = tempfile::tempdir().unwrap();
     suite(|| async { Store::disk(dir.path().join("deep/store")).unwrap() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s3() {
+    let bucket = servers::garage().new_bucket();
+    suite(|| async { Store::open(&place(&bucket)).await.unwrap() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s3_under_a_prefix_beside_others() {
+    let bucket = servers::garage().new_bucket();
+    let below = |prefix: &str| {
+        let mut place = place(&bucket);
+        place.url = place.url.replace('?', &format!("/{prefix}?"));
+        async move { Store::open(&place).await.unwrap() }
+    };
+    let (root, other) = (Store::open(&place(&bucket)).await.unwrap(), below("tapes").await);
+    let key = Key::Init(RecordingId::new());
+    other.put(&key, Bytes::from_static(b"theirs")).await.unwrap();
+    suite(|| below("tapes/of/ours")).await;
+    assert_eq!(other.get(&key, None).await.unwrap(), "theirs");
+    assert_eq!(root.head(&key).await.unwrap(), None);
+    let names = root.list("").await.unwrap();
+    assert!(names.iter().all(|(name, _)| name.starts_with("tapes/")), "{names:?}");
+    assert_eq!(names.iter().filter(|(n, _)| n.starts_with("tapes/recordings/")).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn s3_backed_by_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = servers::garage().new_bucket();
+    suite(|| async {
+        let first = Store::open(&place(&bucket)).await.unwrap();
+        first.with_backup(Store::disk(dir.path()).unwrap())
+    })
+    .await;
+    assert_eq!(Store::disk(dir.path()).unwrap().list("").await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn disk_backed_by_s3() {
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = servers::garage().new_bucket();
+    suite(|| async {
+        let backup = Store::open(&place(&bucket)).await.unwrap();
+        Store::disk(dir.path()).unwrap().with_backup(backup)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -15,11 +15,14 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 
-use super::{Error, Published};
+use super::Published;
+use super::error::Error;
 use crate::key::Key;
 
 /// Where files are written before they have a name; never listed.
 const TEMPORARY: &str = ".tmp";
+/// Bytes read at a time where the whole would be too much.
+const PIECE: usize = 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -66,17 +69,47 @@ impl Disk {
             make_dirs(folder).map_err(step("make the folder of", key))?;
             let mut file = self.temporary().map_err(step("make a temporary file for", key))?;
             file.write_all(bytes).map_err(step("write", key))?;
-            file.as_file().sync_all().map_err(step("sync", key))?;
-            match file.persist_noclobber(&path) {
-                Ok(_) => Published::New,
-                // Someone else was faster; what he wrote is compared.
-                Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Published::There,
-                Err(error) => return Err(step("rename", key)(error.error)),
-            }
+            name(file, &path, key)?
         };
         // Also for one that was there: a crash may have come between its rename and this.
         sync_dir(folder).map_err(step("sync the folder of", key))?;
         Ok(published)
+    }
+
+    /// A file to be written and then given to [`Self::publish_file`].
+    pub(super) fn begin(&self, key: &Key) -> Result<NamedTempFile, Error> {
+        self.temporary().map_err(step("make a temporary file for", key))
+    }
+
+    /// Gives a written file its name.
+    pub(super) fn publish_file(&self, key: &Key, file: NamedTempFile) -> Result<Published, Error> {
+        let path = self.dir.join(key.path());
+        let folder = path.parent().unwrap_or(&self.dir);
+        make_dirs(folder).map_err(step("make the folder of", key))?;
+        let published = name(file, &path, key)?;
+        sync_dir(folder).map_err(step("sync the folder of", key))?;
+        Ok(published)
+    }
+
+    /// Reads an object piece by piece; memory is that of one piece.
+    pub(super) fn read(&self, key: &Key, mut heard: impl FnMut(&[u8])) -> Result<(), Error> {
+        let mut file = File::open(self.dir.join(key.path())).map_err(step("open", key))?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            match file.read(&mut piece).map_err(step("read", key))? {
+                0 => return Ok(()),
+                length => heard(&piece[..length]),
+            }
+        }
+    }
+
+    /// Whether the folder can be read and written.
+    pub(super) fn check(&self) -> io::Result<()> {
+        NamedTempFile::with_prefix_in("check-", self.dir.join(TEMPORARY)).map(drop)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// A new file that is locked until it is dropped.
@@ -162,7 +195,18 @@ impl Disk {
     }
 }
 
-fn step(step: &'static str, what: impl ToString) -> impl FnOnce(io::Error) -> Error {
+/// Syncs a written file and gives it its name, unless that is taken.
+fn name(file: NamedTempFile, path: &Path, key: &Key) -> Result<Published, Error> {
+    file.as_file().sync_all().map_err(step("sync", key))?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(Published::New),
+        // Someone else was faster; what he wrote is compared.
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(Published::There),
+        Err(error) => Err(step("rename", key)(error.error)),
+    }
+}
+
+pub(super) fn step(step: &'static str, what: impl ToString) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { step, what: what.to_string(), source }
 }
 

@@ -1,95 +1,54 @@
-//! Where objects are kept: five methods over a place.
+//! Where objects are kept: a folder, a bucket of an S3 store, or one of them with a backup.
 //!
 //! What every place must do (the conformance suite says it in code):
 //! - an object is whole or absent, also for whoever reads or lists while it is being put, and also
 //!   after a crash at any moment;
-//! - when [`Store::put`] returns, the object is durable and has been read back;
+//! - when [`Store::put`] returns, the object is durable and has been verified in the place: read
+//!   back, or its checksum there compared;
 //! - an object never changes: the same bytes again are welcome, other bytes are an error.
 //!
-//! Objects are seconds of audio (tens of kilobytes), so that they are handed over whole.
+//! Objects are seconds of audio (tens of kilobytes), so that they are handed over whole. What is
+//! larger is put as a stream ([`Store::put_large`]) and fetched from the place itself
+//! ([`Store::presign`]).
 
+mod error;
+mod place;
+
+mod backed;
 mod disk;
+mod large;
+mod s3;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
 use crate::key::Key;
+use backed::Backed;
 use disk::Disk;
+pub use error::{Cause, Error};
+pub use place::{Place, Secret};
+pub use s3::Address as S3Address;
+use s3::S3;
 
 /// A place for objects. Cloning it is cheap and gives the same place.
 #[derive(Debug, Clone)]
-pub struct Store {
-    disk: Arc<Disk>,
-}
+pub struct Store(At);
 
-/// Why a store could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The folder of a disk store cannot be made or read.
-    #[error("open the store in {}", dir.display())]
-    Open {
-        /// The folder.
-        dir: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A step of reading or writing an object failed.
-    #[error("{step} {what}")]
-    Io {
-        /// The step, as a verb.
-        step: &'static str,
-        /// The object, or the prefix that was listed.
-        what: String,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// There is no such object.
-    #[error("there is no object {0}")]
-    Missing(Key),
-    /// The range does not lie inside the object.
-    #[error("bytes {} to {} of {key} were asked for, which has {size}", range.start, range.end)]
-    Range {
-        /// The object.
-        key: Key,
-        /// What was asked for.
-        range: Range<u64>,
-        /// The object's size.
-        size: u64,
-    },
-    /// An object of this name with other bytes is there already. It has been left as it is.
-    #[error("{key} is there already with other bytes ({there} bytes there, {given} given)")]
-    Different {
-        /// The object.
-        key: Key,
-        /// Its size.
-        there: usize,
-        /// How many bytes were to be put.
-        given: usize,
-    },
-    /// What was read back is not what was written. The object has been taken away again.
-    #[error("{key} was written but other bytes were read back ({back} bytes back, {given} given)")]
-    Verify {
-        /// The object.
-        key: Key,
-        /// How many bytes came back.
-        back: usize,
-        /// How many bytes were put.
-        given: usize,
-    },
-    /// The runtime stopped before the work was done.
-    #[error("the runtime stopped the work on {what}")]
-    Stopped {
-        /// The object or prefix.
-        what: String,
-        /// What the runtime says.
-        source: tokio::task::JoinError,
-    },
+#[derive(Debug, Clone)]
+enum At {
+    Disk(Arc<Disk>),
+    S3(Arc<S3>),
+    Backed(Arc<Backed>),
 }
 
 /// Whether a put made the object or met it.
@@ -100,6 +59,22 @@ enum Published {
 }
 
 impl Store {
+    /// The place that an operator has named. An S3 store is asked at once, so that a wrong bucket or
+    /// key is known before anything is to be kept.
+    ///
+    /// # Errors
+    /// [`Error::Address`] where it cannot be understood, [`Error::Open`] of a folder,
+    /// [`Error::Unusable`] of an S3 store.
+    pub async fn open(place: &Place) -> Result<Self, Error> {
+        match place::Address::parse(&place.url)? {
+            place::Address::Disk(dir) => Self::disk(dir),
+            place::Address::S3(address) => {
+                let (key, secret) = (place.key.as_deref(), place.secret.as_ref());
+                Ok(Self(At::S3(Arc::new(S3::open(&address, key, secret).await?))))
+            }
+        }
+    }
+
     /// Objects as files below `dir`, which is made where it is not there. Temporary files that a
     /// crash left there are removed; those of a running process are not touched.
     ///
@@ -108,83 +83,202 @@ impl Store {
     pub fn disk(dir: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = dir.as_ref();
         let open = |source| Error::Open { dir: dir.to_owned(), source };
-        Ok(Self { disk: Arc::new(Disk::open(dir).map_err(open)?) })
+        Ok(Self(At::Disk(Arc::new(Disk::open(dir).map_err(open)?))))
     }
 
-    /// Keeps an object. When this returns, it is durable and has been read back and compared.
+    /// This place with another that takes its puts while it is away. Reads look in both. Let
+    /// [`Self::drain_backup`] run now and then.
+    #[must_use]
+    pub fn with_backup(self, backup: Self) -> Self {
+        Self(At::Backed(Arc::new(Backed::new(self, backup))))
+    }
+
+    /// Keeps an object. When this returns, it is durable and has been verified.
     ///
     /// Where it is there already with the same bytes, all is well, so that an upload may be tried
     /// again.
     ///
     /// # Errors
-    /// [`Error::Different`] where other bytes are there, [`Error::Verify`] where it does not read
-    /// back, [`Error::Io`] with the step that failed.
+    /// [`Error::Different`] where other bytes are there, [`Error::Verify`] where other bytes come
+    /// back, [`Error::Io`] or [`Error::Remote`] with the step that failed.
     pub async fn put(&self, key: &Key, bytes: Bytes) -> Result<(), Error> {
-        let key = *key;
-        self.blocking(key.path(), move |disk| {
-            let published = disk.publish(&key, &bytes)?;
-            let back = disk.get(&key, None)?;
-            if back == bytes {
-                return Ok(());
+        match &self.0 {
+            At::Disk(disk) => {
+                let key = *key;
+                blocking(disk, key.path(), move |disk| put_on_disk(disk, key, &bytes)).await
             }
-            let (back, given) = (back.len(), bytes.len());
-            if published == Published::There {
-                return Err(Error::Different { key, there: back, given });
-            }
-            disk.delete(&key)?;
-            Err(Error::Verify { key, back, given })
-        })
-        .await
+            At::S3(s3) => Box::pin(s3.put(key, bytes)).await,
+            At::Backed(backed) => Box::pin(backed.put(key, bytes)).await,
+        }
+    }
+
+    /// Keeps an object that is too large to be handed over whole, and gives its size. It appears when
+    /// `bytes` has ended and has then been verified; where `bytes` or the place fails, nothing is
+    /// left of it.
+    ///
+    /// What is there already under the name is left as it is, and `bytes` is not asked for anything:
+    /// the names of large objects are digests of their content. A backup is not used: whatever is so
+    /// large is made of objects that are kept, and can be made again.
+    ///
+    /// # Errors
+    /// [`Error::Bytes`] where `bytes` fails; else as [`Self::put`].
+    pub async fn put_large<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        &self,
+        key: &Key,
+        bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+    ) -> Result<u64, Error> {
+        let bytes = bytes.map_err(Into::into).boxed();
+        match &self.0 {
+            At::Disk(disk) => large::put(disk, *key, bytes).await,
+            At::S3(s3) => Box::pin(s3.put_large(key, bytes)).await,
+            At::Backed(backed) => Box::pin(backed.first().put_large(key, bytes)).await,
+        }
     }
 
     /// An object, or the bytes of it that lie in `range`.
     ///
     /// # Errors
     /// [`Error::Missing`]; [`Error::Range`] where the range is reversed or goes past the end;
-    /// [`Error::Io`].
+    /// [`Error::Io`] or [`Error::Remote`].
     pub async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Bytes, Error> {
-        let key = *key;
-        self.blocking(key.path(), move |disk| disk.get(&key, range)).await
+        match &self.0 {
+            At::Disk(disk) => {
+                let key = *key;
+                blocking(disk, key.path(), move |disk| disk.get(&key, range)).await
+            }
+            At::S3(s3) => Box::pin(s3.get(key, range)).await,
+            At::Backed(backed) => Box::pin(backed.get(key, range)).await,
+        }
     }
 
     /// The size of an object, or `None` where it is not there.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] or [`Error::Remote`].
     pub async fn head(&self, key: &Key) -> Result<Option<u64>, Error> {
-        let key = *key;
-        self.blocking(key.path(), move |disk| disk.head(&key)).await
+        match &self.0 {
+            At::Disk(disk) => {
+                let key = *key;
+                blocking(disk, key.path(), move |disk| disk.head(&key)).await
+            }
+            At::S3(s3) => Box::pin(s3.head(key)).await,
+            At::Backed(backed) => Box::pin(backed.head(key)).await,
+        }
     }
 
     /// Paths and sizes of all objects whose path begins with `prefix`, sorted by path. See
     /// [`Key::prefix`] and [`Key::parse`].
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] or [`Error::Remote`].
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, Error> {
-        let prefix = prefix.to_owned();
-        self.blocking(prefix.clone(), move |disk| disk.list(&prefix)).await
+        match &self.0 {
+            At::Disk(disk) => {
+                let prefix = prefix.to_owned();
+                blocking(disk, prefix.clone(), move |disk| disk.list(&prefix)).await
+            }
+            At::S3(s3) => Box::pin(s3.list(prefix)).await,
+            At::Backed(backed) => Box::pin(backed.list(prefix)).await,
+        }
     }
 
     /// Removes an object for good. One that is not there is no error.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] or [`Error::Remote`].
     pub async fn delete(&self, key: &Key) -> Result<(), Error> {
-        let key = *key;
-        self.blocking(key.path(), move |disk| disk.delete(&key)).await
+        match &self.0 {
+            At::Disk(disk) => {
+                let key = *key;
+                blocking(disk, key.path(), move |disk| disk.delete(&key)).await
+            }
+            At::S3(s3) => Box::pin(s3.delete(key)).await,
+            At::Backed(backed) => Box::pin(backed.delete(key)).await,
+        }
     }
 
-    /// File work blocks: it is done on the runtime's threads for that.
-    async fn blocking<T: Send + 'static>(
+    /// An address under which whoever has it can get the object for as long as `ttl` (seven days at
+    /// most), with `disposition` as the answer's `Content-Disposition`. `None` where this place has
+    /// no addresses, or does not have the object now. Whether the asker may have it is to be
+    /// decided before.
+    ///
+    /// # Errors
+    /// [`Error::Remote`] where it cannot be signed; of a store with a backup as [`Self::head`].
+    pub async fn presign(
         &self,
-        what: String,
-        work: impl FnOnce(&Disk) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let disk = Arc::clone(&self.disk);
-        match tokio::task::spawn_blocking(move || work(&disk)).await {
-            Ok(done) => done,
-            Err(source) => Err(Error::Stopped { what, source }),
+        key: &Key,
+        ttl: Duration,
+        disposition: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        match &self.0 {
+            At::Disk(_) => Ok(None),
+            At::S3(s3) => Box::pin(s3.presign(key, ttl, disposition)).await.map(Some),
+            At::Backed(backed) => Box::pin(backed.presign(key, ttl, disposition)).await,
         }
+    }
+
+    /// Moves what lies in the backup home, each object verified there before it goes here, and says
+    /// how many were moved. A store without a backup has nothing to move. Several processes may do
+    /// it at the same time.
+    ///
+    /// # Errors
+    /// What the first failure was. [`Error::Different`] does not stop the others from being moved.
+    pub async fn drain_backup(&self) -> Result<usize, Error> {
+        match &self.0 {
+            At::Backed(backed) => Box::pin(backed.drain()).await,
+            At::Disk(_) | At::S3(_) => Ok(0),
+        }
+    }
+
+    /// Drains the backup now and every `pause`, for as long as it is polled. What fails is logged
+    /// and tried again. Without a backup it returns at once.
+    pub async fn keep_draining(&self, pause: Duration) {
+        if let At::Backed(backed) = &self.0 {
+            backed.keep_draining(pause).await;
+        }
+    }
+
+    /// Whether objects can be kept and read now; with a backup, whether they can be kept in one of
+    /// the two.
+    ///
+    /// # Errors
+    /// [`Error::Open`] or [`Error::Unusable`] says why not.
+    pub async fn check(&self) -> Result<(), Error> {
+        match &self.0 {
+            At::Disk(disk) => {
+                let open = |dir: &Path, source| Error::Open { dir: dir.to_owned(), source };
+                let check = move |disk: &Disk| disk.check().map_err(|e| open(disk.dir(), e));
+                blocking(disk, "the check".into(), check).await
+            }
+            At::S3(s3) => Box::pin(s3.check()).await,
+            At::Backed(backed) => Box::pin(backed.check()).await,
+        }
+    }
+}
+
+fn put_on_disk(disk: &Disk, key: Key, bytes: &Bytes) -> Result<(), Error> {
+    let published = disk.publish(&key, bytes)?;
+    let back = disk.get(&key, None)?;
+    if back == bytes {
+        return Ok(());
+    }
+    let (back, given) = (back.len(), bytes.len());
+    if published == Published::There {
+        return Err(Error::Different { key, there: back, given });
+    }
+    disk.delete(&key)?;
+    Err(Error::Verify { key, back, given })
+}
+
+/// File work blocks: it is done on the runtime's threads for that.
+async fn blocking<T: Send + 'static>(
+    disk: &Arc<Disk>,
+    what: String,
+    work: impl FnOnce(&Disk) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let disk = Arc::clone(disk);
+    match tokio::task::spawn_blocking(move || work(&disk)).await {
+        Ok(done) => done,
+        Err(source) => Err(Error::Stopped { what, source }),
     }
 }
