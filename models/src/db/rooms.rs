@@ -105,9 +105,10 @@ impl Db {
     }
 }
 
-/// The room as the transaction sees it.
+/// The room as the transaction sees it, and nobody else's to change until that ends: nobody forbids
+/// to record it while a recording is being made. To be called before any recording is locked.
 pub(super) async fn room_within(tx: &mut Tx, id: RoomId) -> Result<Room> {
-    let row: Option<Row> = one!(tx, "read the room", "SELECT * FROM rooms WHERE id = $1", id.0)?;
+    let row: Option<Row> = locked!(tx, "read the room", "SELECT * FROM rooms WHERE id = $1", id.0)?;
     row.ok_or(NOT_FOUND)?.try_into()
 }
 

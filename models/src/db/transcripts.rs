@@ -31,6 +31,8 @@ impl Db {
         now: WallMicros,
     ) -> Result<Transcript> {
         let mut tx = self.begin("begin the transcript").await?;
+        // Two jobs of a recording must not both find that no version of its words is shown.
+        lock_recording_of(&mut tx, lease).await?;
         let job = leases::fence(&mut tx, lease, now).await?;
         if job.recording_id != recording {
             return Err(Error::conflict("the job is another recording's"));
@@ -112,6 +114,7 @@ impl Db {
     ) -> Result<()> {
         let step = "finish the transcript";
         let mut tx = self.begin(step).await?;
+        lock_recording_of(&mut tx, lease).await?;
         let current = fenced(&mut tx, lease, transcript, now).await?;
         match current.state {
             State::Complete => return Ok(()),
@@ -178,7 +181,20 @@ async fn versions(tx: &mut Tx, recording: RecordingId) -> Result<Vec<Transcript>
     rows.into_iter().map(Transcript::try_from).collect()
 }
 
-/// The transcript, where the lease holds and it is of the job's recording.
+/// Locks the recording of a job. Recordings are locked before jobs, and of which recording a job is
+/// never changes.
+async fn lock_recording_of(tx: &mut Tx, lease: &Lease) -> Result<()> {
+    let recording: Option<(Uuid,)> = locked!(
+        tx,
+        "find the job's recording",
+        "SELECT id FROM recordings WHERE id = (SELECT recording_id FROM jobs WHERE id = $1)",
+        lease.job_id.0,
+    )?;
+    recording.map(drop).ok_or(Error::LeaseLost)
+}
+
+/// The transcript, where the lease holds and it is of the job's recording. Nobody else changes it
+/// until the transaction ends.
 async fn fenced(
     tx: &mut Tx,
     lease: &Lease,
@@ -186,7 +202,7 @@ async fn fenced(
     now: WallMicros,
 ) -> Result<Transcript> {
     let job = leases::fence(tx, lease, now).await?;
-    let row: Option<Row> = one!(
+    let row: Option<Row> = locked!(
         tx,
         "read the transcript",
         "SELECT * FROM transcripts WHERE id = $1 AND recording_id = $2",

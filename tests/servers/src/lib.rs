@@ -4,8 +4,10 @@
 
 mod garage;
 mod guarded;
+mod pair;
 mod postgres;
 
 pub use garage::{Bucket, Garage, garage};
 pub use guarded::{Guarded, free_port};
+pub use pair::{Pair, on_postgres, pair};
 pub use postgres::{Postgres, postgres};

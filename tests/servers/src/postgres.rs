@@ -143,6 +143,21 @@ impl Postgres {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// Has it ask a user for a password, which it does of nobody at first.
+    ///
+    /// # Panics
+    /// Its configuration cannot be changed.
+    pub fn require_password(&self, user: &str) {
+        let file = self.server.folder().join("data/pg_hba.conf");
+        let rules = fs::read_to_string(&file).expect("initdb has written it");
+        // The first rule that fits counts.
+        let rule = format!("host all {user} 127.0.0.1/32 scram-sha-256\n");
+        fs::write(&file, rule + &rules).expect("it is ours, or we are root");
+        self.psql(&self.url(), "SELECT pg_reload_conf()");
+        let read = "SELECT count(*) FROM pg_hba_file_rules WHERE auth_method = 'scram-sha-256'";
+        assert_eq!(self.psql(&self.url(), read), "1");
+    }
+
     /// Ends it as a loss of power would; nobody answers afterwards.
     ///
     /// # Panics

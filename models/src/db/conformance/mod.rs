@@ -1,15 +1,19 @@
 //! What every engine has to do: the same cases on each, run by [`suite!`] on an async function that
 //! gives a place for a fresh database.
 
+mod beginnings;
 mod chunks;
+mod crowds;
 mod holds;
 mod jobs;
 mod leases;
 mod moving;
+mod notices;
 mod places;
 mod queue;
 mod recordings;
 mod rooms;
+mod schemas;
 mod transcripts;
 
 use std::any::Any;
@@ -106,6 +110,13 @@ macro_rules! suite {
                 what_was_still_to_be_done_is_done_at_the_destination,
                 what_is_not_at_rest_is_not_moved,
                 a_room_is_moved_once_and_its_name_stays_unique,
+            }
+            crowds {
+                a_name_or_a_port_goes_to_one_of_eight,
+                a_room_is_recorded_by_one_of_eight_and_ended_once,
+                eight_writers_of_a_recording_lose_nothing,
+                a_window_is_kept_from_one_of_eight,
+                nobody_waits_in_a_circle,
             }
             places {
                 reopening_keeps_everything,

@@ -63,6 +63,8 @@ pub(super) async fn what_is_not_committed_never_was(place: &Place) {
         })
         .await;
         drop(call);
+        // Waits for the recording's row: whatever the call had begun is over then.
+        db.add_gaps(id, &[]).await.unwrap();
         let rows = (db.chunks(id).await.unwrap().len(), db.jobs_of(id).await.unwrap().len());
         let duration = db.recording(id).await.unwrap().duration;
         if finished {

@@ -176,7 +176,7 @@ pub(super) async fn ending_without_audio_makes_no_job(place: &Place) {
     let db = place.open().await;
     let id = recording(&db, "room", State::Live).await.id;
     db.end_recording(id, EndReason::Host, at(20)).await.unwrap();
-    assert_eq!(db.jobs(None, None, 10).await.unwrap(), []);
+    assert_eq!(db.jobs(crate::db::JobFilter::default(), None, 10).await.unwrap(), []);
 }
 
 pub(super) async fn lists_are_paged_and_filtered(place: &Place) {

@@ -7,7 +7,7 @@ use crate::speaker::{KnownBy, Speaker};
 use crate::time::Span;
 use crate::transcript::{MadeBy, Segment, State as Words, Suppressed, Word};
 
-fn made_by(weights: &str) -> MadeBy {
+pub(super) fn made_by(weights: &str) -> MadeBy {
     MadeBy {
         engine: "whisper.cpp 1.8.3 (cpu)".into(),
         weights: weights.into(),
