@@ -16,13 +16,14 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use archive::Store;
-use models::db::{self, NewRecording};
+use models::db::{self, Held as Holding, NewRecording};
 use models::recording::{EndReason, Origin, State};
 use models::room::{RecordingPolicy, TITLE_MAX_CHARS};
-use models::{Db, Recording, Room, Ticks, WallMicros};
+use models::{Db, Grip, Recording, Room, Ticks, WallMicros};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::record::{self, Mode, Place, Recorder};
+use crate::place::{self, Place};
+use crate::record::{self, Mode, Recorder};
 use crate::spool;
 use crate::tap::Event;
 pub use media::Error as Unreadable;
@@ -30,6 +31,9 @@ use media::Media;
 
 /// Batches that may wait between the reading thread and the writer: enough for both to be busy.
 const AHEAD: usize = 16;
+
+/// What the worker that imports is called.
+const IMPORTER: &str = "import";
 
 /// How far an import is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,9 @@ pub enum Error {
     /// Spool or store.
     #[error("the audio could not be kept")]
     Keep(#[from] record::Error),
+    /// It was taken for dead, and for failed, before it had begun.
+    #[error("another process has given this import up")]
+    Taken,
     /// The reading thread is gone.
     #[error("reading the file was stopped")]
     Stopped,
@@ -122,15 +129,19 @@ pub async fn import_file(
     };
     let rows = |step| move |source| Error::Rows { step, source };
     let recording = db.create_recording(&new).await.map_err(rows("make the recording"))?;
-    let place = Place { db: db.clone(), store: store.clone(), spool_dir: spool_dir.to_owned() };
+    let worker = place::passing_worker(IMPORTER);
+    let place = Place::new(db.clone(), store.clone(), spool_dir.to_owned(), worker);
+    let held = db.hold(recording.id, &place.worker, Grip::Firm, started).await;
+    let holding = held.map_err(rows("take hold of the recording"))?.ok_or(Error::Taken)?;
+    let _alive = place.stay_alive();
     let tell = |done| progress(Progress { done, total: opened.total });
-    match write(&place, &recording, started, first, &mut batches, tell).await {
+    match write(&place, &holding, started, first, &mut batches, tell).await {
         Ok(warnings) => {
-            let ended = db.end_recording(recording.id, EndReason::Imported, WallMicros::now());
+            let ended = db.end_recording(holding.hold, EndReason::Imported, WallMicros::now());
             Ok(Imported { recording: ended.await.map_err(rows("end the recording"))?, warnings })
         }
         Err(error) => {
-            give_up(&place, &recording).await;
+            give_up(&place, &holding).await;
             Err(error)
         }
     }
@@ -139,13 +150,13 @@ pub async fn import_file(
 /// Writes all batches; returns warnings.
 async fn write(
     place: &Place,
-    recording: &Recording,
+    holding: &Holding,
     started: WallMicros,
     first: Vec<Event>,
     batches: &mut mpsc::Receiver<Result<Vec<Event>, Unreadable>>,
     tell: impl Fn(Ticks),
 ) -> Result<Vec<String>, Error> {
-    let mut recorder = Recorder::open(place, recording, Mode::Import).await?;
+    let mut recorder = Recorder::open(place, holding, Mode::Import).await?;
     let mut next = Some(Ok(first));
     let mut warnings = Vec::new();
     while let Some(batch) = next {
@@ -162,13 +173,14 @@ async fn write(
 }
 
 /// Marks a recording failed and removes what is spooled of it.
-async fn give_up(place: &Place, recording: &Recording) {
-    let id = recording.id;
-    let ended = place.db.end_recording(id, EndReason::Unreadable, WallMicros::now()).await;
+async fn give_up(place: &Place, holding: &Holding) {
+    let id = holding.recording.id;
+    let ended =
+        place.db.end_recording(holding.hold, EndReason::Unreadable, WallMicros::now()).await;
     if let Err(error) = ended {
         tracing::error!(recording = %id, %error, "a failed import could not be marked so");
     }
-    let dir = spool::dir(&place.spool_dir, id);
+    let dir = spool::dir(&place.spool_dir, id, holding.take);
     if let Err(error) = tokio::fs::remove_dir_all(&dir).await {
         tracing::warn!(recording = %id, %error, "the spool of a failed import could not be removed");
     }

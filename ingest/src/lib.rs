@@ -16,10 +16,11 @@ pub mod cut;
 pub mod decode;
 pub mod encode;
 pub mod import;
+pub mod late;
 pub mod mix;
 pub mod ogg;
+pub mod place;
 pub mod record;
-pub mod recover;
 pub mod resample;
 pub mod spool;
 pub mod supervise;
@@ -36,14 +37,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use archive::Store;
-use models::{Db, WallMicros};
+use models::Db;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use import::{Imported, import_file};
-pub use record::{Mode, Place, Recorder};
+pub use place::Place;
+pub use record::{Mode, Recorder};
 pub use supervise::{Feed, Refused, Supervisor};
 pub use tap::{Event, Source};
 
@@ -56,6 +58,8 @@ pub struct Config {
     /// Folder of the chunks being written, on a local disk. Imports of other processes may write
     /// there at the same time; two servers may not.
     pub spool_dir: PathBuf,
+    /// What other workers and people call this one.
+    pub worker_name: String,
     /// Address on which rooms' RTP ports are bound.
     pub rtp_bind: IpAddr,
     /// Where Icecast sources connect; `None`: no Icecast tap. Port 0 takes any free one.
@@ -72,9 +76,14 @@ pub struct Bound {
 /// Why ingest could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What an earlier run left could not be looked at.
-    #[error("could not see what an earlier run left in the spool")]
-    Recover(#[from] recover::Error),
+    /// The spool cannot be used.
+    #[error("could not use the spool in {}", path.display())]
+    Spool {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The Icecast address cannot be bound.
     #[error("could not listen for Icecast sources on {address}")]
     Icecast {
@@ -100,9 +109,10 @@ pub async fn run(
     bound: oneshot::Sender<Bound>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let Config { spool_dir, rtp_bind, icecast_listen } = config;
-    let place = Place { db: db.clone(), store, spool_dir };
-    recover::sweep(&place, WallMicros::now()).await?;
+    let Config { spool_dir, worker_name, rtp_bind, icecast_listen } = config;
+    let worker = place::spool_worker(&spool_dir, &worker_name)
+        .map_err(|source| Error::Spool { path: spool_dir.clone(), source })?;
+    let place = Place::new(db.clone(), store, spool_dir, worker);
     let icecast = match icecast_listen {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -150,6 +160,7 @@ mod tests {
     fn config(folder: &std::path::Path, icecast: SocketAddr) -> Config {
         Config {
             spool_dir: folder.join("spool"),
+            worker_name: "test".into(),
             rtp_bind: IpAddr::from([127, 0, 0, 1]),
             icecast_listen: Some(icecast),
         }

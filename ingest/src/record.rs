@@ -9,14 +9,14 @@
 //! supervisor's and the import's.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use archive::store::Store;
 use archive::{Packet, chunk, cmaf, opus};
-use models::{Chunk, Db, Gap, GapCause, Recording, RecordingId, Ticks, WallMicros, db};
+use models::db::{self, Held as Holding};
+use models::{Chunk, Gap, GapCause, Recording, Ticks, WallMicros};
 
 use crate::cut::{Cut, Cutter, FRAGMENT};
+use crate::place::Place;
 use crate::spool::{self, Held, Left};
 use crate::tap::Event;
 use crate::upload::{self, Progress, Shipper, Uploader};
@@ -29,19 +29,10 @@ pub const FILL_MAX: Ticks = Ticks::from_secs(3600);
 const FILL_STEP: Ticks = Ticks::from_millis(1200);
 /// How many sealed chunks an import may be ahead of the store: enough to keep both busy.
 const IMPORT_AHEAD: u32 = 8;
+/// What conceals audio of which nothing is known: one frame of 20 ms, mono, full band.
+const TOC: u8 = 31 << 3;
 /// After so many failures in a row (about half a minute) an import gives up.
 const IMPORT_PATIENCE: u32 = 8;
-
-/// Where recordings are kept.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// Their rows.
-    pub db: Db,
-    /// Their objects.
-    pub store: Store,
-    /// Their chunks being written.
-    pub spool_dir: PathBuf,
-}
 
 /// How careful and how patient to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +65,20 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether someone else is writing this recording.
+    /// Whether another process has the recording's directory.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::Spool(error) if error.is_locked())
+    }
+
+    /// Whether somebody else has taken hold of the recording.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Rows(error) => matches!(error, db::Error::LeaseLost),
+            Self::Upload(error) => error.is_lost(),
+            _ => false,
+        }
     }
 }
 
@@ -127,6 +128,8 @@ pub struct Recorder {
     /// What the last step cut, and whether each fragment is to be synced. A step cuts little: two
     /// fragments and a seal.
     cuts: VecDeque<(Cut, bool)>,
+    /// What comes next follows what another worker wrote, of which there may be more in its spool.
+    taken_over: bool,
     spool: spool::Writer,
     uploads: Uploader,
 }
@@ -135,15 +138,17 @@ impl Recorder {
     /// Opens a recording's writer where its spool and its rows left off. What a crash left in the
     /// spool is mended, sealed and on its way to the store when this returns.
     ///
-    /// The recording's origin, channels and source must be known and must not change after that.
-    /// Its start on the wall clock is noted with the first chunk's row.
+    /// `holding` says under which right it is written. The recording's origin, channels and source
+    /// must be known and must not change after that. Its start on the wall clock is noted with the
+    /// first chunk's row, if it has not been before.
     ///
     /// # Errors
     /// Spool or database, or the store where the last chunk has to be read back.
-    /// [`Error::is_locked`] tells that someone else is writing this recording.
-    pub async fn open(place: &Place, recording: &Recording, mode: Mode) -> Result<Self, Error> {
+    /// [`Error::is_locked`] tells that another process has its directory.
+    pub async fn open(place: &Place, holding: &Holding, mode: Mode) -> Result<Self, Error> {
+        let Holding { hold, take, recording } = holding.clone();
         let id = recording.id;
-        let dir = spool::dir(&place.spool_dir, id);
+        let dir = spool::dir(&place.spool_dir, id, take);
         let (held, left) = tokio::task::spawn_blocking(move || {
             let held = Held::new(dir)?;
             let left = spool::mend(&held)?;
@@ -157,19 +162,21 @@ impl Recorder {
         }
         let rowed = place.db.last_chunk(id).await?;
         let last_anchor = place.db.anchors(id).await?.last().copied();
-        let (media, kept) = ends_at(place, id, &left, rowed.as_ref()).await?;
+        let (media, kept) = ends_at(place, &recording, &left, rowed.as_ref()).await?;
         let spooled = left.chunks.last().copied();
+        let taken_over = rowed.as_ref().map_or(take > 0, |chunk| chunk.take != take);
         let next = spooled.max(rowed.map(|chunk| chunk.seq)).map_or(0, |seq| seq + 1);
 
         let spool = spool::Writer::new(held);
-        let (place, dir, recording) = (place.clone(), spool.dir().to_owned(), recording.clone());
-        let shipper = Shipper { place, recording, dir };
+        let (place, dir) = (place.clone(), spool.dir().to_owned());
+        let shipper = Shipper { place, recording, hold, take, dir };
         let first = left.chunks.first().copied().unwrap_or(next);
         let patience = (mode == Mode::Import).then_some(IMPORT_PATIENCE);
         let uploads = Uploader::start(shipper, first, next, last_anchor, patience);
         let (steps, cuts) = (VecDeque::new(), VecDeque::new());
         let cutter = Cutter::new(next, media);
-        Ok(Self { mode, kept, cutter, written: media, steps, cuts, spool, uploads })
+        let taken_over = taken_over && left.chunks.is_empty();
+        Ok(Self { mode, kept, cutter, written: media, steps, cuts, taken_over, spool, uploads })
     }
 
     /// Takes events in order of media time. `first` is the wall-clock time of their first sample.
@@ -246,6 +253,9 @@ impl Recorder {
     /// # Errors
     /// See [`Recorder::write`].
     pub async fn catch_up(&mut self) -> Result<(), Error> {
+        if let Some(trouble) = self.progress().trouble.filter(|trouble| trouble.is_lost()) {
+            return Err(Error::Upload(trouble));
+        }
         loop {
             while let Some((cut, sync)) = self.cuts.front() {
                 let sync = *sync && self.mode == Mode::Live;
@@ -344,7 +354,9 @@ impl Recorder {
         self.steps.push_back(Step::Fill { toc, left: filled, wall, alone });
         // What follows gets a wall-clock time of its own: a fragment's, or, where the gap takes
         // less media time than it took time, a chunk's, because a chunk in the store has but one.
-        if filled < duration {
+        // So does what follows a worker that is gone: its last audio may take the place of the fill,
+        // which has chunks of its own for that.
+        if filled < duration || std::mem::take(&mut self.taken_over) {
             self.steps.push_back(Step::Seal);
         } else if alone || cause != GapCause::Loss {
             self.steps.push_back(Step::Flush);
@@ -410,16 +422,20 @@ impl Recorder {
 /// which is in the spool or, where nothing is left there, in the store.
 async fn ends_at(
     place: &Place,
-    id: RecordingId,
+    recording: &Recording,
     left: &Left,
     rowed: Option<&Chunk>,
 ) -> Result<(Ticks, Option<Kept>), Error> {
     let spooled = left.chunks.last().copied();
     let last = match rowed.filter(|rowed| spooled.is_none_or(|seq| seq <= rowed.seq)) {
-        Some(rowed) => chunk::open(&place.store, id, rowed).await?.pop(),
+        Some(rowed) => chunk::open(&place.store, recording.id, rowed).await?.pop(),
         None => left.last.clone(),
     };
-    let Some(last) = last else { return Ok((Ticks::ZERO, None)) };
+    let Some(last) = last else {
+        // Its first audio is noted before any of it is kept, and may be on its way from elsewhere.
+        let kept = recording.started_at.map(|wall| Kept { wall, toc: TOC });
+        return Ok((Ticks::ZERO, kept));
+    };
     let paused_us: i64 = left.pauses.iter().map(|gap| gap.wall_us).sum();
     let end = last.wall.plus(last.duration());
     let wall = WallMicros(end.0.saturating_add(paused_us));

@@ -1,8 +1,8 @@
 //! The chunk being written, on disk.
 //!
 //! ```text
-//! <spool>/<recording-id>/00000007.m4s    fragments; the store gets them joined to one
-//! <spool>/<recording-id>/00000007.gaps   what is known of the gaps among them
+//! <spool>/<recording-id>[-<take>]/00000007.m4s    fragments; the store gets them joined to one
+//! <spool>/<recording-id>[-<take>]/00000007.gaps   what is known of the gaps among them
 //! ```
 //!
 //! - A fragment is appended and synced before the next one is taken; when [`Writer::append`] has
@@ -60,10 +60,26 @@ fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error { step, path: path.to_owned(), source }
 }
 
-/// The folder of a recording's files.
+/// The folder of what is written of a recording under one take.
 #[must_use]
-pub fn dir(spool: &Path, recording: RecordingId) -> PathBuf {
-    spool.join(recording.to_string())
+pub fn dir(spool: &Path, recording: RecordingId, take: u32) -> PathBuf {
+    match take {
+        0 => spool.join(recording.to_string()),
+        take => spool.join(format!("{recording}-{take}")),
+    }
+}
+
+/// Whose folder a name in the spool is.
+#[must_use]
+pub fn parse_dir(name: &str) -> Option<(RecordingId, u32)> {
+    // A UUID has 36 characters and hyphens of its own.
+    let (id, take) = name.split_at_checked(36)?;
+    let take = match take {
+        "" => 0,
+        take => take.strip_prefix('-')?.parse().ok().filter(|take| *take > 0)?,
+    };
+    let id = id.parse().ok()?;
+    (dir(Path::new(""), id, take) == Path::new(name)).then_some((id, take))
 }
 
 /// The file of a chunk.

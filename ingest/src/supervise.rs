@@ -23,6 +23,7 @@ mod rows;
 use std::sync::Arc;
 use std::time::Duration;
 
+use models::db::Holder;
 use models::recording::Origin;
 use models::room::RecordingPolicy;
 use models::{Room, RoomId, WallMicros, db};
@@ -30,7 +31,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::record::Place;
+use crate::late;
+use crate::place::{self, Place};
 use crate::tap::{Event, Source};
 use actor::Actor;
 use registry::Registry;
@@ -38,6 +40,8 @@ use registry::Registry;
 /// Batches that a feed holds for its actor: 5 s of 20 ms packets sent one by one, which outlasts
 /// the disk syncs of an ordinary bad moment; after that taps are held back.
 const FEED_BATCHES: usize = 256;
+/// How soon a room that another worker holds is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// Sources that may stand at a room's door at once.
 const INBOX: usize = 8;
 
@@ -81,6 +85,9 @@ pub enum Refused {
     /// Another source is sending to the room (answer 403).
     #[error("another source is sending to this room")]
     Busy,
+    /// Another worker records the room from another source (answer 403).
+    #[error("the room is being recorded by {}", .0.name)]
+    Elsewhere(Box<Holder>),
     /// The room is gone (answer 404).
     #[error("there is no such room any more")]
     NoRoom,
@@ -143,16 +150,38 @@ impl Supervisor {
     /// Watches the rows until the supervisor is stopped, and then until every actor has written
     /// and sealed what it was given. Recordings stay open: the next start goes on with them.
     pub async fn run(&self) {
-        rows::watch(self).await;
-        self.shared.actors.close();
-        self.shared.actors.wait().await;
+        let work = async {
+            tokio::join!(rows::watch(self), late::watch(&self.shared.place, &self.shared.stop));
+            self.shared.actors.close();
+            self.shared.actors.wait().await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = self.stay_alive() => {}
+        }
+    }
+
+    /// Renews the worker's lease as long as there is a room to hold.
+    async fn stay_alive(&self) {
+        let Place { db, worker, .. } = &self.shared.place;
+        let mut beat = place::beat();
+        loop {
+            beat.tick().await;
+            if !self.shared.rooms.is_empty()
+                && let Err(error) = db.keep_worker(worker, WallMicros::now()).await
+            {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the worker's lease was not renewed");
+            }
+        }
     }
 
     /// Lets a source in.
     ///
     /// The room's policy is read anew. In a manual room without an open recording the audio is
     /// discarded until the host starts one. A source that has been silent for more than 5 s makes
-    /// way for a new one: its connection is taken for half-dead.
+    /// way for a new one: its connection is taken for half-dead. Where another worker records the
+    /// room, this waits until that shows whether it is alive.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -171,6 +200,7 @@ impl Supervisor {
             return Err(Refused::NotRecordable);
         }
         let id = room.id;
+        let mut first_seen: Option<WallMicros> = None;
         // An actor may leave in the moment in which it is asked; its successor answers.
         while !self.shared.stop.is_cancelled() {
             let (reply, answer) = oneshot::channel();
@@ -179,7 +209,16 @@ impl Supervisor {
             if inbox.send(asked).await.is_ok()
                 && let Ok(answer) = answer.await
             {
-                let batches = answer?;
+                let batches = match answer {
+                    // A worker that has died is found out when it gives no sign of life.
+                    Err(Refused::Elsewhere(holder))
+                        if *first_seen.get_or_insert(holder.lease_until) >= holder.lease_until =>
+                    {
+                        tokio::time::sleep(ASK_AGAIN).await;
+                        continue;
+                    }
+                    answer => answer?,
+                };
                 tracing::info!(room = room.slug, ?origin, at = now.0, "source attached");
                 return Ok(Feed { batches, room: id, origin });
             }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use archive::{Packet, Store, chunk};
+use archive::{Packet, Store, chunk, store};
 use bytes::Bytes;
-use models::db::NewRecording;
+use models::db::{Held as Holding, NewRecording};
 use models::recording::{Origin, State};
 use models::room::{Audience, RecordingPolicy};
-use models::{Db, Recording, RecordingId, Room, RoomId, Ticks, WallMicros};
+use models::{Db, Grip, Recording, RecordingId, Room, RoomId, Ticks, WallMicros};
 
-use crate::record::Place;
+use crate::place::{self, Place};
+use crate::record::{Mode, Recorder};
 use crate::spool;
 use crate::tap::{Event, Source};
 
@@ -70,6 +71,12 @@ impl Rig {
         self.place.db.create_recording(&new).await.unwrap()
     }
 
+    /// Takes hold of a recording, as its worker does.
+    pub(crate) async fn hold(&self, recording: &Recording) -> Holding {
+        let Place { db, worker, .. } = &self.place;
+        db.hold(recording.id, worker, Grip::Firm, WallMicros::now()).await.unwrap().unwrap()
+    }
+
     /// Every packet in the store, checked against the rows: chunks follow each other without a
     /// hole, and their bytes are those of their rows.
     pub(crate) async fn stored(&self, id: RecordingId) -> Vec<Packet> {
@@ -86,19 +93,21 @@ impl Rig {
     }
 
     pub(crate) fn spool_of(&self, id: RecordingId) -> PathBuf {
-        spool::dir(&self.place.spool_dir, id)
+        spool::dir(&self.place.spool_dir, id, 0)
     }
 
-    /// Every file below the data folder but the database's, with its size.
-    pub(crate) fn files(&self) -> BTreeMap<PathBuf, u64> {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![self.place.spool_dir.clone(), self.folder.path().join("objects")];
+    /// Every file in the spool and every object, with its size.
+    pub(crate) async fn files(&self) -> BTreeMap<PathBuf, u64> {
+        let objects = self.place.store.list("").await.unwrap();
+        let mut files: BTreeMap<_, _> =
+            objects.into_iter().map(|(key, bytes)| (PathBuf::from(key), bytes)).collect();
+        let mut folders = vec![self.place.spool_dir.clone()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten() {
                 let entry = entry.unwrap();
                 if entry.file_type().unwrap().is_dir() {
                     folders.push(entry.path());
-                } else {
+                } else if !place::is_identity(&entry.path()) {
                     files.insert(entry.path(), entry.metadata().unwrap().len());
                 }
             }
@@ -112,22 +121,47 @@ impl Rig {
         let folder = self.folder.path().join("objects/recordings");
         std::fs::create_dir_all(&folder).unwrap();
         let in_the_way = folder.join(id.to_string());
+        let aside = self.folder.path().join(format!("{id}.aside"));
         if broken {
+            let _ = std::fs::rename(&in_the_way, &aside);
             std::fs::write(in_the_way, b"in the way").unwrap();
         } else {
-            std::fs::remove_file(in_the_way).unwrap();
+            std::fs::remove_file(&in_the_way).unwrap();
+            let _ = std::fs::rename(aside, in_the_way);
         }
     }
 }
 
+/// Takes hold of a recording and opens its writer.
+pub(crate) async fn open_recorder(
+    place: &Place,
+    row: &Recording,
+    mode: Mode,
+) -> Result<Recorder, crate::record::Error> {
+    let holding = place.db.hold(row.id, &place.worker, Grip::Firm, WallMicros::now()).await?;
+    Recorder::open(place, &holding.unwrap(), mode).await
+}
+
 /// Opens what lies in a folder, as a new process would.
 pub(crate) async fn open(folder: &std::path::Path) -> Place {
-    let url = format!("sqlite:{}", folder.join("rows.db").display());
-    Place {
-        db: Db::open(&url).await.unwrap(),
-        store: Store::disk(folder.join("objects")).unwrap(),
-        spool_dir: folder.join("spool"),
-    }
+    open_spool(folder, "spool").await
+}
+
+/// Opens what lies in a folder, as a worker with a spool of its own would.
+pub(crate) async fn open_spool(folder: &std::path::Path, spool: &str) -> Place {
+    let (db, store) = open_pair(folder).await;
+    let spool_dir = folder.join(spool);
+    let worker = place::spool_worker(&spool_dir, spool).unwrap();
+    Place::new(db, store, spool_dir, worker)
+}
+
+/// The rows and objects of a folder.
+async fn open_pair(folder: &std::path::Path) -> (Db, Store) {
+    let pair = servers::pair(folder);
+    Db::migrate(&pair.database).await.unwrap();
+    let (key, secret) = pair.keys.unzip();
+    let store = store::Place { url: pair.store, key, secret: secret.map(Into::into) };
+    (Db::open(&pair.database).await.unwrap(), Store::open(&store).await.unwrap())
 }
 
 /// A 20 ms packet that no other `n` gives.

@@ -14,12 +14,13 @@ use std::time::Duration;
 use archive::cmaf::{self, Fragment};
 use archive::{Key, store};
 use bytes::Bytes;
-use models::{Anchor, Chunk, Gap, GapCause, Recording, Ticks, WallMicros, db};
+use models::db::{self, NewChunk};
+use models::{Anchor, Chunk, Gap, GapCause, Hold, Recording, Ticks};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::record::Place;
+use crate::place::Place;
 use crate::{cut, spool};
 
 /// First wait after a failure; doubled each time.
@@ -85,6 +86,14 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether somebody else has taken hold of the recording.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Row { source: db::Error::LeaseLost, .. })
+    }
+}
+
 /// How far a recording's chunks are.
 #[derive(Debug, Clone)]
 pub struct Progress {
@@ -101,7 +110,11 @@ pub struct Progress {
 pub(crate) struct Shipper {
     pub(crate) place: Place,
     pub(crate) recording: Recording,
-    /// The recording's spool directory.
+    /// The right to write it.
+    pub(crate) hold: Hold,
+    /// The take of its chunks.
+    pub(crate) take: u32,
+    /// The spool directory of that take.
     pub(crate) dir: PathBuf,
 }
 
@@ -109,9 +122,9 @@ pub(crate) struct Shipper {
 #[derive(Debug)]
 pub(crate) struct Cargo {
     pub(crate) chunk: Chunk,
-    bytes: Bytes,
-    fragments: Vec<Fragment>,
-    gaps: Vec<Gap>,
+    pub(crate) bytes: Bytes,
+    pub(crate) fragments: Vec<Fragment>,
+    pub(crate) gaps: Vec<Gap>,
 }
 
 impl Shipper {
@@ -119,7 +132,7 @@ impl Shipper {
     /// last anchor.
     pub(crate) async fn ship(&self, seq: u32, last: &mut Option<Anchor>) -> Result<(), Error> {
         if let Some(cargo) = self.load(seq).await? {
-            self.put(&cargo).await?;
+            self.put(&cargo.chunk, cargo.bytes.clone()).await?;
             *last = self.row(&cargo, *last).await?;
         } else {
             // Removed already: that is right where it is rowed, and only there.
@@ -150,7 +163,7 @@ impl Shipper {
         let bytes = object(&found.fragments);
         let chunk = Chunk {
             seq,
-            take: 0,
+            take: self.take,
             start,
             duration: end.saturating_sub(start),
             bytes: bytes.len() as u64,
@@ -161,13 +174,12 @@ impl Shipper {
     }
 
     /// Puts a chunk into the store, and the init object before the first.
-    pub(crate) async fn put(&self, cargo: &Cargo) -> Result<(), Error> {
-        if cargo.chunk.seq == 0 {
+    pub(crate) async fn put(&self, chunk: &Chunk, bytes: Bytes) -> Result<(), Error> {
+        if chunk.seq == 0 {
             let init = cmaf::init_segment(self.recording.channels);
             self.put_object(Key::Init(self.recording.id), init.into()).await?;
         }
-        let key = Key::of(self.recording.id, &cargo.chunk);
-        self.put_object(key, cargo.bytes.clone()).await
+        self.put_object(Key::of(self.recording.id, chunk), bytes).await
     }
 
     async fn put_object(&self, key: Key, bytes: Bytes) -> Result<(), Error> {
@@ -183,17 +195,18 @@ impl Shipper {
         last: Option<Anchor>,
     ) -> Result<Option<Anchor>, Error> {
         let Cargo { chunk, fragments, gaps, .. } = cargo;
-        let Recording { id, origin, channels, source, .. } = &self.recording;
+        let Recording { origin, channels, source, .. } = &self.recording;
         let failed = |source| Error::Row { seq: chunk.seq, source };
         let db = &self.place.db;
         if let Some(first) = fragments.first().filter(|_| chunk.seq == 0) {
             let started = Some(first.wall);
-            db.set_source(*id, *origin, *channels, source, started).await.map_err(failed)?;
+            db.set_source(self.hold, *origin, *channels, source, started).await.map_err(failed)?;
         }
         let anchors = anchors(last, fragments, gaps);
-        let now = WallMicros::now();
-        db.add_chunk(*id, chunk, gaps, &anchors, now).await.map_err(failed)?;
-        Ok(anchors.last().copied().or(last))
+        let last = anchors.last().copied().or(last);
+        let (hold, chunk, gaps) = (self.hold, chunk.clone(), gaps.clone());
+        self.place.note(NewChunk { hold, chunk, gaps, anchors }).await.map_err(failed)?;
+        Ok(last)
     }
 
     /// Takes a rowed chunk out of the spool.
@@ -319,7 +332,8 @@ async fn ship_all(
                 }
                 Err(error) => {
                     failures += 1;
-                    let gave_up = patience.is_some_and(|most| failures >= most);
+                    // Somebody else writes the recording now: trying again changes nothing.
+                    let gave_up = error.is_lost() || patience.is_some_and(|most| failures >= most);
                     complain(&shipper, next, failures, &error);
                     report.send_modify(|now| {
                         (now.trouble, now.gave_up) = (Some(Arc::new(error)), gave_up);

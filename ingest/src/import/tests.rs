@@ -153,7 +153,7 @@ async fn a_file_without_audio_fails_with_one_reason_and_leaves_nothing() {
     }
     let error = import(&rig, &rig.folder.path().join("nowhere.mp3")).await.unwrap_err();
     assert!(chain(&error).contains("No such file"), "{}", chain(&error));
-    assert!(rig.files().is_empty());
+    assert!(rig.files().await.is_empty());
     let filter = models::db::Filter::default();
     assert_eq!(rig.place.db.recordings(&filter, None, 10).await.unwrap(), []);
 }
@@ -167,7 +167,7 @@ async fn nothing_is_imported_into_a_room_that_must_not_be_recorded() {
     let refused =
         import_file(&place.db, &place.store, &place.spool_dir, &path, &room, None, |_| {}).await;
     assert!(matches!(refused, Err(Error::NotRecordable)));
-    assert!(rig.files().is_empty());
+    assert!(rig.files().await.is_empty());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use models::GapCause;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{PACKET, Rig, numbers, open, packet, packets, until, wall};
+use crate::testing::{PACKET, Rig, numbers, open, open_recorder, packet, packets, until, wall};
 
 const LOST: usize = 10;
 
@@ -20,7 +20,7 @@ fn gap(start: usize, packets: usize, cause: GapCause) -> Gap {
 async fn packets_are_kept_as_they_came() {
     let rig = Rig::new().await;
     let row = rig.recording().await;
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
     for n in (0..1003).step_by(17) {
         recorder.write(packets(n..(n + 17).min(1003)), wall(n)).await.unwrap();
     }
@@ -45,7 +45,7 @@ async fn packets_are_kept_as_they_came() {
 async fn loss_is_concealed_and_marked_once() {
     let rig = Rig::new().await;
     let row = rig.recording().await;
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
     // Before the first packet there is no recording yet.
     recorder.write([lost(LOST, GapCause::Loss)], wall(0)).await.unwrap();
     recorder.write(packets(0..30), wall(0)).await.unwrap();
@@ -71,7 +71,7 @@ async fn loss_is_concealed_and_marked_once() {
 async fn time_away_is_filled_to_the_tick_and_has_an_anchor_after_it() {
     let rig = Rig::new().await;
     let row = rig.recording().await;
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
     recorder.write(packets(0..10), wall(0)).await.unwrap();
     // 30.0101 s later, which is not a whole number of packets.
     let back = WallMicros(wall(10).0 + 30_010_100);
@@ -96,7 +96,7 @@ async fn time_away_is_filled_to_the_tick_and_has_an_anchor_after_it() {
 async fn a_clock_set_wrong_makes_no_days_of_silence() {
     let rig = Rig::new().await;
     let row = rig.recording().await;
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Import).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Import).await.unwrap();
     recorder.write(packets(0..10), wall(0)).await.unwrap();
     let day = 86_400_000_000;
     let back = WallMicros(wall(10).0 + day);
@@ -105,7 +105,7 @@ async fn a_clock_set_wrong_makes_no_days_of_silence() {
     assert_eq!(recorder.media(), Ticks(11 * PACKET.0) + FILL_MAX);
     recorder.finish().await.unwrap();
     // Also as read back from the store, it ends when it ended.
-    let recorder = Recorder::open(&rig.place, &row, Mode::Import).await.unwrap();
+    let recorder = open_recorder(&rig.place, &row, Mode::Import).await.unwrap();
     assert_eq!(recorder.wall(), Some(back.plus(PACKET)));
     let gaps = rig.place.db.gaps(row.id).await.unwrap();
     assert_eq!(gaps.len(), 1);
@@ -116,12 +116,12 @@ async fn a_clock_set_wrong_makes_no_days_of_silence() {
 async fn media_time_stands_still_while_paused_also_over_a_crash() {
     let rig = Rig::new().await;
     let row = rig.recording().await;
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
     recorder.write(packets(0..30), wall(0)).await.unwrap();
     recorder.seal().await.unwrap();
     recorder.resume(wall(1030)).await.unwrap();
     drop(recorder);
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
     // The pause is not time down.
     assert_eq!((recorder.media(), recorder.wall()), (Ticks(30 * PACKET.0), Some(wall(1030))));
     recorder.write(packets(30..40), wall(1030)).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_store_that_fails_for_a_while_costs_nothing() {
     let rig = Rig::new().await;
     let row = rig.recording().await;
     rig.break_store(row.id, true);
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
     recorder.write(packets(0..450), wall(0)).await.unwrap();
     until(async || recorder.progress().trouble).await;
     recorder.write(packets(450..900), wall(450)).await.unwrap();
@@ -157,14 +157,8 @@ async fn an_import_gives_up_on_a_store_that_stays_away() {
     let rig = Rig::new().await;
     let row = rig.recording().await;
     rig.break_store(row.id, true);
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Import).await.unwrap();
-    recorder.uploads = Uploader::start(
-        Shipper { place: rig.place.clone(), recording: row.clone(), dir: rig.spool_of(row.id) },
-        0,
-        0,
-        None,
-        Some(2),
-    );
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Import).await.unwrap();
+    recorder.uploads = Uploader::start(shipper(&rig, &row).await, 0, 0, None, Some(2));
     recorder.write(packets(0..300), wall(0)).await.unwrap();
     let error = recorder.finish().await.unwrap_err();
     assert!(matches!(error, Error::Upload(_)), "{error}");
@@ -175,7 +169,7 @@ async fn an_import_gives_up_on_a_store_that_stays_away() {
 async fn a_disk_that_fails_costs_time_and_no_audio() {
     let rig = Rig::new().await;
     let row = rig.recording().await;
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
     // The next chunk's file cannot be made: a folder has its name.
     let in_the_way = spool::chunk_path(&rig.spool_of(row.id), 1);
     std::fs::create_dir(&in_the_way).unwrap();
@@ -198,18 +192,23 @@ async fn a_disk_that_fails_costs_time_and_no_audio() {
 async fn sealed(rig: &Rig) -> (Recording, Shipper) {
     let row = rig.recording().await;
     rig.break_store(row.id, true);
-    let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
     recorder.write(packets(0..100), wall(0)).await.unwrap();
     recorder.write([lost(LOST, GapCause::Loss)], wall(100)).await.unwrap();
     recorder.seal().await.unwrap();
     drop(recorder);
     rig.break_store(row.id, false);
-    let (place, dir) = (rig.place.clone(), rig.spool_of(row.id));
-    (row.clone(), Shipper { place, recording: row, dir })
+    let shipper = shipper(rig, &row).await;
+    (row, shipper)
+}
+
+async fn shipper(rig: &Rig, row: &Recording) -> Shipper {
+    let Holding { hold, take, recording } = rig.hold(row).await;
+    Shipper { place: rig.place.clone(), recording, hold, take, dir: rig.spool_of(row.id) }
 }
 
 async fn goes_on(rig: &Rig, row: &Recording) {
-    let mut recorder = Recorder::open(&rig.place, row, Mode::Live).await.unwrap();
+    let mut recorder = open_recorder(&rig.place, row, Mode::Live).await.unwrap();
     recorder.write(packets(110..120), wall(110)).await.unwrap();
     recorder.finish().await.unwrap();
     let mut expected: Vec<_> = (0..120).map(Some).collect();
@@ -225,7 +224,7 @@ async fn a_crash_between_store_and_row_repeats_both() {
     let rig = Rig::new().await;
     let (row, shipper) = sealed(&rig).await;
     let cargo = shipper.load(0).await.unwrap().unwrap();
-    shipper.put(&cargo).await.unwrap();
+    shipper.put(&cargo.chunk, cargo.bytes.clone()).await.unwrap();
     goes_on(&rig, &row).await;
 }
 
@@ -234,7 +233,7 @@ async fn a_crash_between_row_and_removal_repeats_all() {
     let rig = Rig::new().await;
     let (row, shipper) = sealed(&rig).await;
     let cargo = shipper.load(0).await.unwrap().unwrap();
-    shipper.put(&cargo).await.unwrap();
+    shipper.put(&cargo.chunk, cargo.bytes.clone()).await.unwrap();
     shipper.row(&cargo, None).await.unwrap();
     goes_on(&rig, &row).await;
 }
@@ -244,7 +243,7 @@ async fn a_crash_between_the_removal_of_the_gaps_and_of_their_chunk_is_cleared()
     let rig = Rig::new().await;
     let (row, shipper) = sealed(&rig).await;
     let cargo = shipper.load(0).await.unwrap().unwrap();
-    shipper.put(&cargo).await.unwrap();
+    shipper.put(&cargo.chunk, cargo.bytes.clone()).await.unwrap();
     shipper.row(&cargo, None).await.unwrap();
     std::fs::remove_file(spool::gaps_path(&shipper.dir, 0)).unwrap();
     goes_on(&rig, &row).await;
@@ -254,8 +253,9 @@ async fn a_crash_between_the_removal_of_the_gaps_and_of_their_chunk_is_cleared()
 async fn nobody_else_may_write_the_recording_meanwhile() {
     let rig = Rig::new().await;
     let row = rig.recording().await;
-    let recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
-    let second = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap_err();
+    let holding = rig.hold(&row).await;
+    let recorder = Recorder::open(&rig.place, &holding, Mode::Live).await.unwrap();
+    let second = Recorder::open(&rig.place, &holding, Mode::Live).await.unwrap_err();
     assert!(second.is_locked(), "{second}");
     recorder.finish().await.unwrap();
 }
@@ -276,14 +276,14 @@ async fn what_is_recorded_over_crashes_decodes() {
         })
         .collect();
     for (n, part) in sound.chunks(100).enumerate() {
-        let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+        let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
         let first = wall(n * 110);
         recorder.away(GapCause::Down, first).await.unwrap();
         recorder.write(part.iter().cloned().map(Event::Packet), first).await.unwrap();
         recorder.flush().await.unwrap();
         drop(recorder);
     }
-    let recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+    let recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
     recorder.finish().await.unwrap();
 
     let mut decoder = archive::pcm::Decoder::new(48_000, 1).unwrap();
@@ -315,7 +315,7 @@ proptest! {
         runtime.block_on(async move {
             let rig = Rig::new().await;
             let row = rig.recording().await;
-            let mut recorder = Recorder::open(&rig.place, &row, Mode::Live).await.unwrap();
+            let mut recorder = open_recorder(&rig.place, &row, Mode::Live).await.unwrap();
             for n in (0..before).step_by(batch) {
                 recorder.write(packets(n..(n + batch).min(before)), wall(n)).await.unwrap();
             }
@@ -341,7 +341,7 @@ proptest! {
             }
 
             let place = open(rig.folder.path()).await;
-            let mut recorder = Recorder::open(&place, &row, Mode::Live).await.unwrap();
+            let mut recorder = open_recorder(&place, &row, Mode::Live).await.unwrap();
             let kept = recorder.media().0 / PACKET.0;
             prop_assert!(before as u64 * PACKET.0 - recorder.media().0 <= lost_most);
             let back = before + 50;

@@ -11,19 +11,21 @@ use std::time::Duration;
 use models::db::{self, NewRecording};
 use models::recording::{EndReason, State};
 use models::room::RecordingPolicy;
-use models::{Recording, Room, WallMicros};
+use models::{Grip, Room, WallMicros};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::registry::Seat;
 use super::{Attach, Batch, Shared};
-use crate::record::{self, Place};
+use crate::record;
 use crate::tap::{Event, Source};
 
+mod holding;
 mod open;
 mod requests;
 mod sources;
 
+use holding::TakenUp;
 use open::{Open, drained};
 
 /// How often an actor looks at its rows without being told.
@@ -42,6 +44,19 @@ pub(super) enum Error {
     Record(#[from] record::Error),
     #[error("the recording's row cannot be read or changed")]
     Row(#[from] db::Error),
+    #[error("another worker holds the recording")]
+    Elsewhere,
+}
+
+impl Error {
+    /// Whether somebody else has taken hold of the recording.
+    fn is_lost(&self) -> bool {
+        match self {
+            Self::Record(error) => error.is_lost(),
+            Self::Row(error) => matches!(error, db::Error::LeaseLost),
+            Self::Elsewhere => false,
+        }
+    }
 }
 
 /// One room.
@@ -57,6 +72,8 @@ pub(super) struct Actor {
     held: Option<Held>,
     stalled: Option<Stalled>,
     look_at: Instant,
+    /// When the source left.
+    left: Instant,
 }
 
 /// The room's source.
@@ -95,7 +112,8 @@ impl Actor {
     pub(super) fn new(shared: Arc<Shared>, room: Room, seat: Seat) -> Self {
         let now = Instant::now();
         let (source, open, held, stalled) = (None, None, None, None);
-        Self { shared, room, seat, source, open, heard: now, held, stalled, look_at: now }
+        let (heard, look_at, left) = (now, now, now);
+        Self { shared, room, seat, source, open, heard, held, stalled, look_at, left }
     }
 
     pub(super) async fn run(mut self) {
@@ -143,7 +161,8 @@ impl Actor {
     /// When the next thing is due.
     fn due(&self) -> Instant {
         let retry = self.stalled.as_ref().map(|stalled| stalled.until);
-        [retry, self.sync_due().filter(|_| retry.is_none()), self.grace_ends()]
+        let silent = self.falls_silent().filter(|_| retry.is_none());
+        [retry, self.sync_due().filter(|_| retry.is_none()), self.grace_ends(), silent]
             .into_iter()
             .flatten()
             .fold(self.look_at, Instant::min)
@@ -168,6 +187,9 @@ impl Actor {
         }
         if self.sync_due().is_some_and(|at| at <= now) {
             self.flush().await;
+        }
+        if self.falls_silent().is_some_and(|at| at <= now) {
+            self.loosen().await;
         }
         let waiting = self.source.as_ref().is_some_and(|source| !source.batches.is_empty());
         if !waiting && self.grace_ends().is_some_and(|end| end <= now) {
@@ -213,16 +235,23 @@ impl Actor {
 
     /// Keeps, or discards, the batch that is held.
     async fn keep(&mut self) -> Result<(), Error> {
-        let Some(Held { batch, source, may_start }) = &self.held else { return Ok(()) };
+        let Some(Held { batch, may_start, .. }) = &self.held else { return Ok(()) };
         let starts = self.room.policy == RecordingPolicy::Auto && *may_start && has_audio(batch);
-        let place = &self.shared.place;
         if self.open.is_none() && starts {
-            let recording = begin(place, &self.room, source, batch.arrived).await?;
-            self.open = Some(Open::new(recording));
+            match self.take_up(Grip::Firm).await? {
+                TakenUp::Nothing => self.begin().await?,
+                TakenUp::Ours => {}
+                TakenUp::Theirs(_) => return Err(Error::Elsewhere),
+            }
         }
-        let live = self.open.as_mut().filter(|open| open.recording.state == State::Live);
+        let Some(Held { batch, source, .. }) = &self.held else { return Ok(()) };
+        let place = &self.shared.place;
+        let live = self.open.as_mut().filter(|open| open.state() == State::Live);
         if let Some(open) = live {
-            open.prepare(place, source).await?;
+            if has_audio(batch) {
+                open.hold(place, Grip::Firm).await?;
+            }
+            open.prepare(place, source, batch).await?;
             if let Some(Held { batch, .. }) = self.held.take() {
                 return open.keep(batch).await;
             }
@@ -231,7 +260,29 @@ impl Actor {
         Ok(())
     }
 
-    /// Notes how work went: what failed is tried again after a while.
+    /// Makes a recording for a source that came by itself.
+    async fn begin(&mut self) -> Result<(), Error> {
+        let Some(Held { batch, source, .. }) = &self.held else { return Ok(()) };
+        let new = NewRecording {
+            room_id: self.room.id,
+            title: self.room.title.clone(),
+            origin: source.origin,
+            state: State::Live,
+            channels: source.channels,
+            source: source.description.clone(),
+            created_at: batch.arrived,
+        };
+        let place = &self.shared.place;
+        let recording = place.db.create_recording(&new).await?;
+        tracing::info!(room = self.room.slug, recording = %recording.id, "recording begun");
+        // Where this fails the recording is there to be taken up.
+        let held = place.db.hold(recording.id, &place.worker, Grip::Firm, batch.arrived).await?;
+        self.open = Some(Open::new(held.ok_or(Error::Elsewhere)?, Grip::Firm));
+        Ok(())
+    }
+
+    /// Notes how work went: what failed is tried again after a while. What another worker has taken
+    /// is no longer ours to try.
     fn note(&mut self, done: Result<(), Error>) {
         let Err(error) = done else {
             if self.stalled.take().is_some() {
@@ -239,33 +290,20 @@ impl Actor {
             }
             return;
         };
+        if error.is_lost() {
+            self.lose();
+        }
+        if matches!(error, Error::Elsewhere) {
+            self.turn_away();
+            self.stalled = None;
+            return;
+        }
         let failures = self.stalled.as_ref().map_or(0, |stalled| stalled.failures) + 1;
         let error = &error as &dyn std::error::Error;
         tracing::error!(room = self.room.slug, failures, error, "audio waits to be kept");
         let wait = WAIT_FIRST * 2_u32.saturating_pow((failures - 1).min(16));
         self.stalled = Some(Stalled { until: Instant::now() + wait.min(WAIT_MOST), failures });
     }
-}
-
-/// Makes a recording's row for a source that came by itself.
-async fn begin(
-    place: &Place,
-    room: &Room,
-    source: &Source,
-    now: WallMicros,
-) -> Result<Recording, Error> {
-    let new = NewRecording {
-        room_id: room.id,
-        title: room.title.clone(),
-        origin: source.origin,
-        state: State::Live,
-        channels: source.channels,
-        source: source.description.clone(),
-        created_at: now,
-    };
-    let recording = place.db.create_recording(&new).await?;
-    tracing::info!(room = room.slug, recording = %recording.id, "recording begun");
-    Ok(recording)
 }
 
 fn has_audio(batch: &Batch) -> bool {

@@ -58,6 +58,19 @@ impl Registry {
         door.inspect(|door| door.nudge.notify_one()).is_some()
     }
 
+    /// Tells every actor that the rows may have something new.
+    pub(super) fn nudge_all(&self) {
+        self.doors()
+            .values()
+            .filter(|door| door.is_open())
+            .for_each(|door| door.nudge.notify_one());
+    }
+
+    /// Whether no room has an actor.
+    pub(super) fn is_empty(&self) -> bool {
+        self.doors().is_empty()
+    }
+
     /// Whether a room has an actor.
     pub(super) fn has(&self, id: RoomId) -> bool {
         self.doors().get(&id).is_some_and(Door::is_open)

@@ -4,8 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use models::db::Change;
-use models::recording::State;
-use models::{RecordingId, RoomId, db};
+use models::{RecordingId, RoomId, WallMicros, db};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
@@ -34,8 +33,11 @@ pub(super) async fn watch(supervisor: &Supervisor) {
             () = supervisor.shared.stop.cancelled() => return,
             change = next(&mut changes) => {
                 tokio::time::sleep(GATHER).await;
-                for room in edited(change, &mut changes) {
-                    supervisor.shared.rooms.nudge(room);
+                match edited(change, &mut changes) {
+                    Some(rooms) => rooms.into_iter().for_each(|room| {
+                        supervisor.shared.rooms.nudge(room);
+                    }),
+                    None => supervisor.shared.rooms.nudge_all(),
                 }
             }
             () = tokio::time::sleep(POLL) => {}
@@ -45,13 +47,15 @@ pub(super) async fn watch(supervisor: &Supervisor) {
 
 /// Reads all open recordings and wakes the actors for which there is something new.
 async fn look(supervisor: &Supervisor, known: &mut Known) -> Result<(), db::Error> {
-    let rows = supervisor.shared.place.db.unfinished_recordings().await?;
+    let place = &supervisor.shared.place;
+    let rows = place.db.recordings_to_hold(place.worker.id, WallMicros::now()).await?;
     let mut open = Known::new();
-    for row in rows {
-        if !matches!(row.state, State::Live | State::Paused) {
+    for (row, is_free) in rows {
+        let room = row.room_id;
+        // Another worker looks after it, unless the source comes here.
+        if !is_free && !supervisor.shared.rooms.has(room) {
             continue;
         }
-        let room = row.room_id;
         let is_new = known.get(&room) != Some(&row.id);
         if is_new || row.request.is_some() || !supervisor.shared.rooms.has(room) {
             supervisor.look(room).await?;
@@ -70,21 +74,28 @@ async fn next(changes: &mut broadcast::Receiver<Change>) -> Option<Change> {
     loop {
         match changes.recv().await {
             Ok(Change::Jobs) => {}
+            Ok(Change::Unknown) | Err(RecvError::Lagged(_)) => return None,
             Ok(change) => return Some(change),
-            Err(RecvError::Lagged(_)) => return None,
             // Nobody in this process can change anything any more; others may.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }
 
-/// The rooms that were edited, as far as this and the waiting changes tell.
-fn edited(first: Option<Change>, changes: &mut broadcast::Receiver<Change>) -> HashSet<RoomId> {
-    let mut rooms = HashSet::new();
+/// The rooms that were edited, by this and the waiting changes; `None`: any may have been.
+fn edited(
+    first: Option<Change>,
+    changes: &mut broadcast::Receiver<Change>,
+) -> Option<HashSet<RoomId>> {
+    let mut rooms = Some(HashSet::new());
     let mut change = first;
     loop {
-        if let Some(Change::Room(room)) = change {
-            rooms.insert(room);
+        match (change, &mut rooms) {
+            (None | Some(Change::Unknown), _) => rooms = None,
+            (Some(Change::Room(room)), Some(rooms)) => {
+                rooms.insert(room);
+            }
+            _ => {}
         }
         change = match changes.try_recv() {
             Ok(change) => Some(change),

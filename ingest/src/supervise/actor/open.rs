@@ -1,17 +1,22 @@
 //! A room's open recording: its row, its writer, and the time without audio.
 
+use models::db::Held as Holding;
 use models::recording::{EndReason, Origin, State};
-use models::{Gap, GapCause, Recording, Ticks, WallMicros};
+use models::{Gap, GapCause, Grip, Recording, RecordingId, Ticks, WallMicros};
 use tokio::time::Instant;
 
 use super::Error;
-use crate::record::{self, Mode, Place, Recorder};
+use crate::place::Place;
+use crate::record::{self, Mode, Recorder};
 use crate::supervise::Batch;
 use crate::tap::{Event, Source};
 
 /// A recording that is live or paused.
 pub(super) struct Open {
-    pub(super) recording: Recording,
+    /// The right to write it, and the recording.
+    holding: Holding,
+    /// How firmly it is held.
+    grip: Grip,
     /// Why and when it ended; it is over when all of it is in the store.
     pub(super) ending: Option<(EndReason, WallMicros)>,
     /// Since when packets wait in an open fragment.
@@ -25,9 +30,44 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(recording: Recording) -> Self {
+    pub(super) fn new(holding: Holding, grip: Grip) -> Self {
         let (ending, tail_since, recorder, away) = (None, None, None, None);
-        Self { recording, ending, tail_since, recorder, written: Ticks::ZERO, away }
+        Self { holding, grip, ending, tail_since, recorder, written: Ticks::ZERO, away }
+    }
+
+    pub(super) fn id(&self) -> RecordingId {
+        self.holding.recording.id
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.holding.recording.state
+    }
+
+    fn recording(&mut self) -> &mut Recording {
+        &mut self.holding.recording
+    }
+
+    /// Whether somebody else has taken hold of it.
+    pub(super) async fn is_lost(&self, place: &Place) -> Result<bool, Error> {
+        Ok(!place.db.is_held(&self.holding.hold).await?)
+    }
+
+    pub(super) fn grip(&self) -> Grip {
+        self.grip
+    }
+
+    /// Holds it as firmly as `grip` says. Before it is let go all that is kept of it is made a
+    /// complete chunk, so that whoever goes on finds it in the store.
+    pub(super) async fn hold(&mut self, place: &Place, grip: Grip) -> Result<(), Error> {
+        if self.grip == grip {
+            return Ok(());
+        }
+        if grip != Grip::Firm {
+            self.seal().await?;
+        }
+        place.db.set_grip(&self.holding.hold, grip).await?;
+        self.grip = grip;
+        Ok(())
     }
 
     /// The wall clock at the end of what is kept.
@@ -39,9 +79,9 @@ impl Open {
     pub(super) async fn catch_up(&mut self, place: &Place) -> Result<(), Error> {
         match &mut self.recorder {
             Some(recorder) => recorder.catch_up().await?,
-            None if self.recording.origin == Origin::Pending => {}
+            None if self.holding.recording.origin == Origin::Pending => {}
             None => {
-                let recorder = Recorder::open(place, &self.recording, Mode::Live).await?;
+                let recorder = Recorder::open(place, &self.holding, Mode::Live).await?;
                 self.away = recorder.wall().map(|_| GapCause::Down);
                 self.recorder = Some(recorder);
             }
@@ -50,16 +90,35 @@ impl Open {
     }
 
     /// Makes the recording ready for its source's audio.
-    pub(super) async fn prepare(&mut self, place: &Place, source: &Source) -> Result<(), Error> {
-        if self.recording.origin == Origin::Pending {
+    pub(super) async fn prepare(
+        &mut self,
+        place: &Place,
+        source: &Source,
+        batch: &Batch,
+    ) -> Result<(), Error> {
+        if self.holding.recording.origin == Origin::Pending {
             let Source { origin, channels, description } = source;
-            let id = self.recording.id;
-            place.db.set_source(id, *origin, *channels, description, None).await?;
-            self.recording.origin = *origin;
-            self.recording.channels = *channels;
-            self.recording.source.clone_from(description);
+            let hold = self.holding.hold;
+            place.db.set_source(hold, *origin, *channels, description, None).await?;
+            let recording = self.recording();
+            recording.origin = *origin;
+            recording.channels = *channels;
+            recording.source.clone_from(description);
         }
-        if self.recorder.is_none() { self.catch_up(place).await } else { Ok(()) }
+        if self.recorder.is_none() {
+            self.catch_up(place).await?;
+        }
+        let heard = batch.events.iter().position(is_packet);
+        if let Some(first) = heard.filter(|_| self.holding.recording.started_at.is_none()) {
+            // Whoever goes on where we died before a chunk was complete has to know how much there
+            // was.
+            let first = begins(&batch.events[first..], batch.arrived);
+            let Recording { origin, channels, source, .. } = &self.holding.recording;
+            let hold = self.holding.hold;
+            place.db.set_source(hold, *origin, *channels, source, Some(first)).await?;
+            self.recording().started_at = Some(first);
+        }
+        Ok(())
     }
 
     /// Keeps a batch, after the time without audio that it ends.
@@ -68,12 +127,10 @@ impl Open {
         let Batch { mut events, arrived, .. } = batch;
         if self.away.is_some() || recorder.wall().is_none() {
             // Whatever was lost before the first packet is part of the time away.
-            let is_packet = |event: &Event| matches!(event, Event::Packet(_));
             let Some(first) = events.iter().position(is_packet) else { return Ok(()) };
             events.drain(..first);
         }
-        let length: Ticks = events.iter().map(Event::duration).sum();
-        let first = WallMicros(arrived.0.saturating_sub(length.as_micros()));
+        let first = begins(&events, arrived);
         let filled = match self.away.take() {
             Some(cause) => recorder.away(cause, first).await,
             None => Ok(()),
@@ -106,7 +163,7 @@ impl Open {
         if let Some(recorder) = &mut self.recorder {
             // A live recording's uploads never give up; where they died, the next start goes on.
             if recorder.uploads().wait(0).await.is_err() {
-                tracing::error!(recording = %self.recording.id, "the uploads of a recording died");
+                tracing::error!(recording = %self.id(), "the uploads of a recording died");
                 std::future::pending().await
             }
         }
@@ -116,9 +173,9 @@ impl Open {
     pub(super) async fn pause(&mut self, place: &Place, now: WallMicros) -> Result<(), Error> {
         self.catch_up(place).await?;
         self.seal().await?;
-        place.db.set_state(self.recording.id, State::Paused, now).await?;
-        self.recording.state = State::Paused;
-        tracing::info!(recording = %self.recording.id, "recording paused");
+        place.db.set_state(self.holding.hold, State::Paused, now).await?;
+        self.recording().state = State::Paused;
+        tracing::info!(recording = %self.id(), "recording paused");
         Ok(())
     }
 
@@ -130,35 +187,36 @@ impl Open {
         has_source: bool,
     ) -> Result<(), Error> {
         self.catch_up(place).await?;
-        if self.recording.state == State::Paused
+        if self.state() == State::Paused
             && let Some(recorder) = &mut self.recorder
         {
             // Durable before the row says so: a crash between must not make the pause time down.
             recorder.resume(now).await?;
             self.away = recorder.wall().map(|_| GapCause::SourceAway).filter(|_| !has_source);
         }
-        place.db.set_state(self.recording.id, State::Live, now).await?;
-        self.recording.state = State::Live;
-        tracing::info!(recording = %self.recording.id, "recording resumed");
+        place.db.set_state(self.holding.hold, State::Live, now).await?;
+        self.recording().state = State::Live;
+        tracing::info!(recording = %self.id(), "recording resumed");
         Ok(())
     }
 
     /// Ends the recording's row, where everything is in the store. Whether it did.
     pub(super) async fn conclude(&mut self, place: &Place) -> Result<bool, Error> {
-        let (Some((reason, at)), id) = (self.ending, self.recording.id) else { return Ok(false) };
+        let (Some((reason, at)), hold) = (self.ending, self.holding.hold) else { return Ok(false) };
         self.seal().await?;
         if let Some(recorder) = &self.recorder {
             if !recorder.is_drained() {
                 return Ok(false);
             }
-            let paused = recorder.wall().filter(|_| self.recording.state == State::Paused);
+            let paused = recorder.wall().filter(|_| self.state() == State::Paused);
             if let Some(wall) = paused {
                 let (start, wall_us) = (recorder.media(), at.micros_since(wall).max(0));
                 let gap = Gap { start, duration: Ticks::ZERO, wall_us, cause: GapCause::Paused };
-                place.db.add_gaps(id, &[gap]).await?;
+                place.db.add_gaps(hold, &[gap]).await?;
             }
         }
-        place.db.end_recording(id, reason, at).await?;
+        place.db.end_recording(hold, reason, at).await?;
+        let id = self.id();
         tracing::info!(recording = %id, ?reason, "recording ended");
         if let Some(recorder) = self.recorder.take()
             && let Err(error) = recorder.close().await
@@ -190,6 +248,16 @@ impl Open {
         }
         self.written = written;
     }
+}
+
+/// The wall-clock time at which events began that were complete at `arrived`.
+fn begins(events: &[Event], arrived: WallMicros) -> WallMicros {
+    let length: Ticks = events.iter().map(Event::duration).sum();
+    WallMicros(arrived.0.saturating_sub(length.as_micros()))
+}
+
+fn is_packet(event: &Event) -> bool {
+    matches!(event, Event::Packet(_))
 }
 
 /// Waits until an ending recording is in the store to its last chunk.

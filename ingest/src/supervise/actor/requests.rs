@@ -2,10 +2,10 @@
 
 use models::recording::{EndReason, Request};
 use models::room::RecordingPolicy;
-use models::{Recording, WallMicros};
+use models::{Grip, Recording, WallMicros};
 use tokio::time::Instant;
 
-use super::{Actor, Error, LOOK, Open, STOP_WITHIN, WAIT_FIRST};
+use super::{Actor, Error, LOOK, STOP_WITHIN, TakenUp, WAIT_FIRST};
 
 impl Actor {
     /// Reads the room's rows and does what they ask for.
@@ -20,11 +20,21 @@ impl Actor {
 
     async fn try_look(&mut self) -> Result<(), Error> {
         self.room = self.shared.place.db.room(self.room.id).await?;
-        let row = match &self.open {
-            Some(open) => Some(self.shared.place.db.recording(open.recording.id).await?),
-            None => self.shared.place.db.open_recording(self.room.id).await?,
-        };
-        if let Some(row) = row {
+        if let Some(open) = &self.open
+            && open.is_lost(&self.shared.place).await?
+        {
+            self.lose();
+        }
+        if self.open.is_none() {
+            let grip = if self.source.is_some() { Grip::Firm } else { Grip::Loose };
+            match self.take_up(grip).await? {
+                TakenUp::Nothing => {}
+                TakenUp::Ours => self.work().await,
+                TakenUp::Theirs(_) => self.turn_away(),
+            }
+        }
+        if let Some(open) = &self.open {
+            let row = self.shared.place.db.recording(open.id()).await?;
             self.follow(row).await?;
         }
         if self.room.policy == RecordingPolicy::Never {
@@ -42,12 +52,6 @@ impl Actor {
             return Ok(());
         }
         let request = row.request;
-        if self.open.is_none() {
-            tracing::info!(room = self.room.slug, recording = %row.id, "recording taken up");
-            self.heard = Instant::now();
-            self.open = Some(Open::new(row));
-            self.work().await;
-        }
         let now = WallMicros::now();
         if request == Some(Request::Pause) {
             self.take_waiting().await;
@@ -94,8 +98,13 @@ impl Actor {
             Some(_) if uploaded => open.conclude(place).await.map(drop),
             _ => Ok(()),
         };
+        // Over, it is nobody's; else whoever gets the source goes on.
+        let given_up = match concluded {
+            Ok(()) => open.hold(place, Grip::None).await,
+            failed => failed,
+        };
         let room = &self.room.slug;
-        if let Err(error) = sealed.and(concluded) {
+        if let Err(error) = sealed.and(given_up) {
             let error = &error as &dyn std::error::Error;
             tracing::error!(room, error, "the recording could not be sealed");
         }

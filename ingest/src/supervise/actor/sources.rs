@@ -6,7 +6,7 @@ use models::room::RecordingPolicy;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Actor, Attached, Held, has_audio};
+use super::{Actor, Attached, Error, Held, has_audio};
 use crate::supervise::{Attach, Batch, FEED_BATCHES, Refused};
 
 impl Actor {
@@ -24,6 +24,19 @@ impl Actor {
             let _ = attach.reply.send(Err(Refused::NotRecordable));
             return;
         }
+        let refused = match self.make_room().await {
+            Ok(None) => None,
+            Ok(Some(holder)) => Some(Refused::Elsewhere(Box::new(holder))),
+            Err(Error::Row(source)) => {
+                Some(Refused::Storage { step: "see who records the room", source })
+            }
+            // The disk is ours to wait for: what is sent is held back until it is well.
+            Err(Error::Record(_) | Error::Elsewhere) => None,
+        };
+        if let Some(refused) = refused {
+            let _ = attach.reply.send(Err(refused));
+            return;
+        }
         let (sender, batches) = mpsc::channel(FEED_BATCHES);
         if attach.reply.send(Ok(sender)).is_err() {
             return;
@@ -38,6 +51,7 @@ impl Actor {
             return;
         }
         tracing::info!(room = self.room.slug, "source gone");
+        self.left = Instant::now();
         self.flush().await;
         if let Some(open) = &mut self.open {
             open.source_left();

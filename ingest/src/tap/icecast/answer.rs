@@ -51,7 +51,7 @@ impl Answer {
 impl From<&Refused> for Answer {
     fn from(refused: &Refused) -> Self {
         let status = match refused {
-            Refused::NotRecordable | Refused::Busy => 403,
+            Refused::NotRecordable | Refused::Busy | Refused::Elsewhere(_) => 403,
             Refused::NoRoom => 404,
             Refused::Stopping | Refused::Storage { .. } => 503,
         };

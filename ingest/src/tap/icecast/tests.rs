@@ -247,7 +247,7 @@ async fn what_is_not_let_in_is_told_why_and_writes_nothing() {
     for room in [&room, &never, &keyless] {
         assert_eq!(tap.recording(room).await, None);
     }
-    assert!(tap.rig.files().is_empty());
+    assert!(tap.rig.files().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

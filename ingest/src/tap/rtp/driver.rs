@@ -51,7 +51,7 @@ pub(crate) async fn run(db: Db, supervisor: Supervisor, bind: IpAddr, shutdown: 
 async fn room_change(changes: &mut broadcast::Receiver<Change>) {
     loop {
         match changes.recv().await {
-            Ok(Change::Room(_)) | Err(RecvError::Lagged(_)) => return,
+            Ok(Change::Room(_) | Change::Unknown) | Err(RecvError::Lagged(_)) => return,
             Ok(_) => {}
             // Nobody can change anything any more.
             Err(RecvError::Closed) => std::future::pending().await,
