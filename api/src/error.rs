@@ -83,6 +83,8 @@ codes! {
     AlreadyRecording = CONFLICT, "already_recording", "The room is being recorded already";
     /// The recording cannot go from its state to the one asked for.
     IllegalTransition = CONFLICT, "illegal_transition", "The recording cannot do that now";
+    /// The job is not in a state in which that can be done.
+    JobState = CONFLICT, "job_state", "The job cannot do that now";
     /// Something with the same unique value exists.
     Conflict = CONFLICT, "conflict", "This is taken";
     /// The body is larger than is accepted.
@@ -97,6 +99,8 @@ codes! {
     Invalid = UNPROCESSABLE_ENTITY, "invalid", "A field is not valid";
     /// Something failed on our side; the log has it under the request id.
     Internal = INTERNAL_SERVER_ERROR, "internal", "Something failed on the server";
+    /// The process cannot do its work now.
+    NotReady = SERVICE_UNAVAILABLE, "not_ready", "The process is not ready";
     /// The answer took too long.
     Timeout = SERVICE_UNAVAILABLE, "timeout", "The answer took too long";
 }

@@ -26,6 +26,7 @@ mod extract;
 mod guard;
 mod headers;
 mod listen;
+mod readiness;
 mod respond;
 mod router;
 mod state;
@@ -34,6 +35,7 @@ mod state;
 mod tests;
 
 pub use listen::serve;
+pub use readiness::{Probe, Pulse, health_router};
 pub use router::{openapi, router};
 
 /// What the operator decides.
@@ -45,6 +47,8 @@ pub struct Config {
     /// Host names, besides localhost, that the server answers to while it has no token; without a
     /// port.
     pub allowed_hosts: Vec<String>,
+    /// Where the process stands, for `/readyz`.
+    pub pulse: Pulse,
 }
 
 /// Shows whether there is a token, not the token.
@@ -53,6 +57,6 @@ impl std::fmt::Debug for Config {
         f.debug_struct("Config")
             .field("operator_token", &self.operator_token.as_ref().map(|_| "(set)"))
             .field("allowed_hosts", &self.allowed_hosts)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

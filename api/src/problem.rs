@@ -115,7 +115,8 @@ pub mod answers {
         /// Not there, or not for the one who asks: `unknown_room`, `unknown_recording`,
         /// `unknown_chunk`, `unknown_job`, `no_audio`, `no_transcript`.
         Missing = "404";
-        /// In conflict with what is: `conflict`, `already_recording`, `illegal_transition`.
+        /// In conflict with what is: `conflict`, `already_recording`, `illegal_transition`,
+        /// `job_state`.
         Conflict = "409";
         /// The body is larger than 64 KiB: `too_large`.
         TooLarge = "413";
@@ -130,5 +131,7 @@ pub mod answers {
         Invalid = "422";
         /// Something failed on the server: `internal`.
         Failed = "500";
+        /// The process cannot do its work now, or not any more: `not_ready`.
+        NotReady = "503";
     }
 }

@@ -10,6 +10,7 @@ use models::{Db, Recording, RecordingId, Room, db};
 use crate::Config;
 use crate::auth::Token;
 use crate::error::Error;
+use crate::readiness::Probe;
 
 /// Database, objects and settings; cheap to clone.
 #[derive(Clone)]
@@ -17,6 +18,7 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) store: Store,
     pub(crate) token: Option<Token>,
+    pub(crate) probe: Probe,
     pub(crate) allowed_hosts: Arc<[String]>,
     /// The OpenAPI document.
     pub(crate) openapi: Arc<str>,
@@ -30,10 +32,12 @@ const WAIT: Duration = Duration::from_secs(5);
 impl App {
     pub(crate) fn new(db: Db, store: Store, config: Config, openapi: String) -> Self {
         let token = config.operator_token.as_deref().map(Token::new);
+        let probe = Probe::new(db.clone(), store.clone(), config.pulse);
         Self {
             db,
             store,
             token,
+            probe,
             allowed_hosts: config.allowed_hosts.into(),
             openapi: openapi.into(),
             wait: WAIT,

@@ -2,7 +2,7 @@ use axum::body::Body;
 use serde_json::{Value, json};
 
 use super::{House, request};
-use crate::Config;
+use crate::{Config, Probe, Pulse};
 
 #[tokio::test]
 async fn the_server_says_that_it_works() {
@@ -187,7 +187,11 @@ async fn the_document_names_every_route_and_is_sound() {
     get /api/recordings/{id}/transcripts
     get /api/rooms
     get /api/rooms/{slug}
+    get /healthz
+    get /readyz
     patch /api/rooms/{slug}
+    post /api/jobs/{id}/cancel
+    post /api/jobs/{id}/retry
     post /api/recordings/{id}/end
     post /api/recordings/{id}/pause
     post /api/recordings/{id}/resume
@@ -236,4 +240,40 @@ async fn the_documentation_page_needs_nobody_else() {
     let settings = house.get("/api/docs/swagger-initializer.js").await;
     assert!(settings.text().contains("/api/openapi.json"), "{}", settings.text());
     assert!(house.get("/api/docs/swagger-ui-bundle.js").await.body.len() > 100_000);
+}
+
+#[tokio::test]
+async fn a_process_is_ready_between_its_start_and_its_end_only() {
+    let pulse = Pulse::starting();
+    let house = House::with(Config { pulse: pulse.clone(), ..Config::default() }).await;
+    // A balancer asks by address and not by name.
+    let ask = async |path: &str| house.get_with(path, &[("host", "192.0.2.7:8090")]).await;
+    assert_eq!(ask("/healthz").await.json()["status"], "ok");
+    assert_eq!(ask("/readyz").await.problem(503), "not_ready");
+    pulse.ready();
+    let ready = json!({"status": "ready", "database": true, "store": true});
+    assert_eq!(ask("/readyz").await.json(), ready);
+    pulse.draining();
+    pulse.ready();
+    let draining = ask("/readyz").await;
+    assert_eq!(draining.problem(503), "not_ready");
+    assert!(draining.text().contains("about to end"), "{}", draining.text());
+    assert_eq!(ask("/healthz").await.status, 200, "it still lives");
+    assert_eq!(ask("/api/rooms").await.problem(421), "host_not_allowed");
+}
+
+#[tokio::test]
+async fn a_process_that_lost_its_database_lives_but_is_not_ready() {
+    let house = House::new().await;
+    let probe = Probe::without_store(house.db.clone(), house.store.clone(), Pulse::default());
+    let role = crate::health_router(probe);
+    house.db.close().await;
+    for router in [&house.router, &role] {
+        let house = House { router: router.clone(), ..House::new().await };
+        assert_eq!(house.get("/healthz").await.status, 200);
+        let answer = house.get("/readyz").await;
+        assert_eq!(answer.problem(503), "not_ready");
+        assert!(answer.text().contains("Out of reach: the database."), "{}", answer.text());
+        assert_eq!(house.get("/nowhere").await.problem(404), "not_found");
+    }
 }
