@@ -256,6 +256,20 @@ impl Recorder {
         if let Some(trouble) = self.progress().trouble.filter(|trouble| trouble.is_lost()) {
             return Err(Error::Upload(trouble));
         }
+        self.carry_on().await
+    }
+
+    /// Makes everything taken so far durable although somebody else has the recording now, so that
+    /// it can be brought home from the spool.
+    ///
+    /// # Errors
+    /// The spool failed: what was not written is lost.
+    pub async fn abandon(mut self) -> Result<(), Error> {
+        self.steps.push_back(Step::Flush);
+        self.carry_on().await
+    }
+
+    async fn carry_on(&mut self) -> Result<(), Error> {
         loop {
             while let Some((cut, sync)) = self.cuts.front() {
                 let sync = *sync && self.mode == Mode::Live;

@@ -155,6 +155,14 @@ pub(crate) async fn open_spool(folder: &std::path::Path, spool: &str) -> Place {
     Place::new(db, store, spool_dir, worker)
 }
 
+/// Another worker on a rig's rows and objects.
+pub(crate) async fn second_worker(rig: &Rig) -> Place {
+    let Place { db, store, .. } = rig.place.clone();
+    let spool_dir = rig.folder.path().join("second");
+    let worker = place::spool_worker(&spool_dir, "second").unwrap();
+    Place::new(db, store, spool_dir, worker)
+}
+
 /// The rows and objects of a folder.
 async fn open_pair(folder: &std::path::Path) -> (Db, Store) {
     let pair = servers::pair(folder);

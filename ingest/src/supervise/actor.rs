@@ -207,14 +207,14 @@ impl Actor {
     /// Does all that is to be done now.
     async fn work(&mut self) {
         let done = self.try_work().await;
-        self.note(done);
+        self.note(done).await;
     }
 
     /// Makes durable what waits in the open fragment, unless work waits that comes before.
     async fn flush(&mut self) {
         let Some(open) = self.open.as_mut().filter(|_| self.stalled.is_none()) else { return };
         let done = open.flush().await;
-        self.note(done);
+        self.note(done).await;
     }
 
     async fn try_work(&mut self) -> Result<(), Error> {
@@ -283,7 +283,7 @@ impl Actor {
 
     /// Notes how work went: what failed is tried again after a while. What another worker has taken
     /// is no longer ours to try.
-    fn note(&mut self, done: Result<(), Error>) {
+    async fn note(&mut self, done: Result<(), Error>) {
         let Err(error) = done else {
             if self.stalled.take().is_some() {
                 tracing::warn!(room = self.room.slug, "audio is kept again");
@@ -291,7 +291,7 @@ impl Actor {
             return;
         };
         if error.is_lost() {
-            self.lose();
+            self.lose().await;
         }
         if matches!(error, Error::Elsewhere) {
             self.turn_away();

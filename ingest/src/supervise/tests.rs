@@ -6,6 +6,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::testing::{PACKET, Rig, numbers, open, packets, source, until, wall};
 
+mod holding;
+
 /// Grace time that no test waits for.
 const LONG: u64 = 60_000;
 /// Grace time that a test waits for.

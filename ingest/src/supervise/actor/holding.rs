@@ -54,7 +54,7 @@ impl Actor {
     pub(super) async fn make_room(&mut self) -> Result<Option<Holder>, Error> {
         if let Some(open) = &mut self.open {
             match open.hold(&self.shared.place, Grip::Firm).await {
-                Err(error) if error.is_lost() => self.lose(),
+                Err(error) if error.is_lost() => self.lose().await,
                 // It is held; how firmly is put right with the first packet.
                 _ => return Ok(None),
             }
@@ -67,10 +67,11 @@ impl Actor {
 
     /// Another worker has taken hold: what we have of the recording stays in the spool and is
     /// brought home from there.
-    pub(super) fn lose(&mut self) {
+    pub(super) async fn lose(&mut self) {
         if let Some(open) = self.open.take() {
             let recording = tracing::field::display(open.id());
             tracing::warn!(room = self.room.slug, recording, "another worker took the recording");
+            open.abandon().await;
             self.look_at = Instant::now();
         }
     }
@@ -89,7 +90,7 @@ impl Actor {
     pub(super) async fn loosen(&mut self) {
         let Some(open) = self.open.as_mut().filter(|_| self.stalled.is_none()) else { return };
         let done = open.hold(&self.shared.place, Grip::Loose).await;
-        self.note(done);
+        self.note(done).await;
     }
 
     /// Turns the source away: the room is recorded elsewhere, from another one.

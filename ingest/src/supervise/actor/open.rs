@@ -153,6 +153,17 @@ impl Open {
         self.with(Recorder::flush).await
     }
 
+    /// Lets it go to whoever has taken hold of it. What we have of it stays in the spool.
+    pub(super) async fn abandon(self) {
+        let id = self.id();
+        if let Some(recorder) = self.recorder
+            && let Err(error) = recorder.abandon().await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(recording = %id, error, "the last audio of a recording was not kept");
+        }
+    }
+
     /// Makes everything durable and a complete chunk.
     pub(super) async fn seal(&mut self) -> Result<(), Error> {
         self.with(Recorder::seal).await

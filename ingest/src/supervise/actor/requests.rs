@@ -23,7 +23,7 @@ impl Actor {
         if let Some(open) = &self.open
             && open.is_lost(&self.shared.place).await?
         {
-            self.lose();
+            self.lose().await;
         }
         if self.open.is_none() {
             let grip = if self.source.is_some() { Grip::Firm } else { Grip::Loose };
