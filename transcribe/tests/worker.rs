@@ -2,15 +2,21 @@
 
 use crate::support::house::{House, chunks};
 use crate::support::{check_order, packets, truth};
-use models::job::{self, Kind};
+use models::job::{self, Kind, Lease, Limits};
 use models::transcript::State;
-use models::{Db, Segment, WallMicros};
+use models::{Db, Job, Segment, WallMicros};
 use roomtape_transcribe::score::{Score, Transcript, score};
 
 fn near(segments: &[Segment]) -> Score {
     check_order(segments);
     let transcript = Transcript { segments: segments.iter().map(Into::into).collect() };
     score(&truth(), &transcript)
+}
+
+/// The one job that there is to claim.
+async fn claim(db: &Db, worker: &str, lease_ms: i64, now: WallMicros) -> (Job, Lease) {
+    let kinds = [Kind::Transcribe];
+    db.claim(&kinds, Limits::default(), worker, lease_ms, now).await.unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,8 +60,7 @@ async fn a_killed_worker_goes_on_where_it_was() {
     assert_eq!(left.state, State::Running);
     // Half a minute later the lease has run out, and whoever comes first has the job.
     let later = WallMicros::now().plus_millis(40_000);
-    let (job, lease) =
-        house.db.claim(&[Kind::Transcribe], "finder", 1000, later).await.unwrap().unwrap();
+    let (job, lease) = claim(&house.db, "finder", 1_000, later).await;
     assert_eq!((job.recording_id, job.done), (id, left.covered));
     house.db.release_job(&lease, WallMicros::now()).await.unwrap();
 
@@ -71,6 +76,28 @@ async fn a_killed_worker_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_ends_gives_its_job_back_at_once() {
+    let house = House::new().await;
+    let id = house.finished("room", &packets()).await;
+    let worker = house.work("ends");
+    let begun = async |db: &Db| {
+        let transcript = db.transcript_version(id, Some(1)).await.unwrap()?;
+        (transcript.covered > models::Ticks::ZERO).then_some(())
+    };
+    house.until("under way", begun).await;
+    worker.shut_down().await;
+    let jobs = house.db.jobs_of(id).await.unwrap();
+    let job = jobs.iter().find(|job| job.kind == Kind::Transcribe).unwrap();
+    let left = house.db.transcript_version(id, Some(1)).await.unwrap().unwrap();
+    assert_eq!((job.state, job.attempt, job.error.as_deref()), (job::State::Ready, 0, None));
+    assert_eq!((job.done, left.state), (left.covered, State::Running));
+    assert!(job.done < job.total, "it was given back in the middle");
+    // The next one has not to wait for anything.
+    let (next, _) = claim(&house.db, "next", 1_000, WallMicros::now()).await;
+    assert_eq!((next.id, next.attempt), (job.id, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_lost_its_lease_writes_nothing_more() {
     let house = House::new().await;
     let all = packets();
@@ -83,8 +110,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing_more() {
     };
     house.until("claimed", running).await;
     let later = WallMicros::now().plus_millis(40_000);
-    let taken = house.db.claim(&[Kind::Transcribe], "thief", 600_000, later).await.unwrap();
-    let (_, lease) = taken.unwrap();
+    let (_, lease) = claim(&house.db, "thief", 600_000, later).await;
     let covered = async || {
         let version = house.db.transcript_version(stolen, Some(1)).await.unwrap();
         version.map(|version| version.covered)
@@ -164,7 +190,7 @@ async fn a_damaged_chunk_costs_its_own_words_only() {
     let house = House::new().await;
     let all = packets();
     let id = house.finished("room", &all).await;
-    house.damage(id, 10);
+    house.damage(id, 10).await;
     let worker = house.work("one");
     let (transcript, segments) = house.words(id).await;
     worker.shut_down().await;

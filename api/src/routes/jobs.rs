@@ -3,7 +3,7 @@
 use axum::Json as Out;
 use axum::extract::State;
 use models::job::{Kind, State as Stage};
-use models::{Job, JobId, RecordingId, db};
+use models::{Job, JobId, RecordingId, WallMicros, db};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -15,7 +15,11 @@ use crate::problem::answers;
 use crate::state::App;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(read))
+        .routes(routes!(retry))
+        .routes(routes!(cancel))
 }
 
 /// A job as the API shows it.
@@ -25,11 +29,17 @@ pub struct JobView {
     id: JobId,
     kind: Kind,
     recording_id: RecordingId,
+    /// For whom: the room's host, or the room's short name where nobody is named. Hosts take turns.
+    host: String,
     state: Stage,
     /// Higher goes first.
     priority: i16,
-    /// How often it has been claimed and not finished.
+    /// How often it has been claimed without getting any further.
     attempt: u16,
+    /// Where it is ready: not claimed before this time.
+    run_after: String,
+    /// Where it is running: who works on it.
+    worker: Option<String>,
     /// Media time done so far.
     done_ms: u64,
     /// Media time there is to do, as far as known.
@@ -46,9 +56,12 @@ impl From<Job> for JobView {
             id: job.id,
             kind: job.kind,
             recording_id: job.recording_id,
+            host: job.host,
             state: job.state,
             priority: job.priority,
             attempt: job.attempt,
+            run_after: job.run_after.to_rfc3339(),
+            worker: job.lease.map(|(worker, _)| worker),
             done_ms: job.done.as_millis(),
             total_ms: job.total.as_millis(),
             error: job.error,
@@ -64,6 +77,7 @@ impl From<Job> for JobView {
 #[into_params(parameter_in = Query)]
 pub struct Search {
     state: Option<Stage>,
+    kind: Option<Kind>,
     /// How many, 1 to 200; 50 where it is left out.
     limit: Option<u32>,
     /// `next` of the page before.
@@ -93,7 +107,8 @@ async fn list(
     Query(search): Query<Search>,
 ) -> Result<Out<Jobs>, Error> {
     let limit = super::limit(search.limit)?;
-    let mut found = app.db.jobs(search.state, search.cursor, limit + 1).await?;
+    let filter = db::JobFilter { state: search.state, kind: search.kind };
+    let mut found = app.db.jobs(filter, search.cursor, limit + 1).await?;
     let next = super::next(&mut found, limit, |job| job.id);
     Ok(Out(Jobs { items: found.into_iter().map(JobView::from).collect(), next }))
 }
@@ -112,9 +127,66 @@ async fn read(
     _: Operator,
     Path(id): Path<JobId>,
 ) -> Result<Out<JobView>, Error> {
-    let job = app.db.job(id).await.map_err(|error| match error {
-        db::Error::NotFound { .. } => Error::new(Code::UnknownJob, "No job has this identifier."),
-        other => other.into(),
-    })?;
+    Ok(Out(app.db.job(id).await.map_err(refused)?.into()))
+}
+
+/// Has a dead or cancelled job done after all, or a waiting one now. What it had done stays done.
+#[utoipa::path(
+    post, path = "/api/jobs/{id}/retry", operation_id = "retryJob", tag = "jobs",
+    security((), ("operator" = [])),
+    params(("id" = JobId, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "The job, ready now.", body = JobView),
+        answers::Malformed, answers::Unauthorized, answers::Forbidden, answers::Missing,
+        answers::Conflict, answers::Failed
+    )
+)]
+async fn retry(
+    State(app): State<App>,
+    _: Operator,
+    Path(id): Path<JobId>,
+) -> Result<Out<JobView>, Error> {
+    let job = app.db.retry_job(id, WallMicros::now()).await.map_err(refused)?;
+    tracing::info!(job = %id, "job to be tried again by request");
     Ok(Out(job.into()))
+}
+
+/// Takes a ready or running job back: its worker writes nothing more. One that is cancelled stays
+/// so.
+#[utoipa::path(
+    post, path = "/api/jobs/{id}/cancel", operation_id = "cancelJob", tag = "jobs",
+    security((), ("operator" = [])),
+    params(("id" = JobId, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "The job, cancelled.", body = JobView),
+        answers::Malformed, answers::Unauthorized, answers::Forbidden, answers::Missing,
+        answers::Conflict, answers::Failed
+    )
+)]
+async fn cancel(
+    State(app): State<App>,
+    _: Operator,
+    Path(id): Path<JobId>,
+) -> Result<Out<JobView>, Error> {
+    let job = app.db.cancel_job(id, WallMicros::now()).await.map_err(refused)?;
+    tracing::info!(job = %id, "job cancelled by request");
+    Ok(Out(job.into()))
+}
+
+fn refused(error: db::Error) -> Error {
+    match error {
+        db::Error::NotFound { what: "job" } => {
+            Error::new(Code::UnknownJob, "No job has this identifier.")
+        }
+        db::Error::Conflict { what } => Error::new(Code::JobState, sentence(&what)),
+        other => other.into(),
+    }
+}
+
+/// A clause as a sentence.
+fn sentence(clause: &str) -> String {
+    let mut letters = clause.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }

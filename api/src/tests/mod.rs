@@ -1,5 +1,6 @@
 //! The real router on a real database and store, with chunks cut from a real conversation.
 
+mod jobs;
 mod media;
 mod recordings;
 mod rooms;
@@ -9,6 +10,7 @@ mod words;
 use std::path::Path;
 
 use archive::cmaf::{Fragment, fragment_seq, init_segment, write_fragment};
+use archive::store::Place;
 use archive::{Key, Packet, Store, opus};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -82,9 +84,12 @@ impl House {
 
     async fn with(config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("roomtape.db").display());
-        let db = Db::open(&url).await.unwrap();
-        let store = Store::disk(dir.path().join("objects")).unwrap();
+        let pair = servers::pair(dir.path());
+        Db::migrate(&pair.database).await.unwrap();
+        let db = Db::open(&pair.database).await.unwrap();
+        let (key, secret) = pair.keys.unzip();
+        let place = Place { url: pair.store, key, secret: secret.map(Into::into) };
+        let store = Store::open(&place).await.unwrap();
         let router = crate::router(db.clone(), store.clone(), config);
         Self { db, store, router, _dir: dir }
     }

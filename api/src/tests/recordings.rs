@@ -190,19 +190,3 @@ async fn the_list_is_paged_and_filtered() {
     }
     assert_eq!(house.get("/api/recordings?room=z").await.problem(404), "unknown_room");
 }
-
-#[tokio::test]
-async fn jobs_are_listed_and_read() {
-    let house = House::new().await;
-    let recording = house.ended().await;
-    let jobs = house.get("/api/jobs").await.json();
-    let job = &jobs["items"][0];
-    assert_eq!((&job["kind"], &job["state"]), (&json!("transcribe"), &json!("ready")));
-    assert_eq!(job["recording_id"], recording.id.to_string());
-    assert_eq!(job["total_ms"], 10_500);
-    let path = format!("/api/jobs/{}", job["id"].as_str().unwrap());
-    assert_eq!(house.get(&path).await.json(), *job);
-    assert_eq!(house.get("/api/jobs?state=running").await.json()["items"], json!([]));
-    let unknown = format!("/api/jobs/{}", RecordingId::new());
-    assert_eq!(house.get(&unknown).await.problem(404), "unknown_job");
-}

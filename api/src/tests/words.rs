@@ -1,4 +1,4 @@
-use models::job::Kind;
+use models::job::{Kind, Limits};
 use models::speaker::{KnownBy, Speaker};
 use models::transcript::{MadeBy, Segment, Suppressed, Word};
 use models::{Recording, Span, Ticks};
@@ -46,7 +46,11 @@ async fn transcribe(house: &House, recording: &Recording, finished: bool) {
     // After its end.
     let now = START.plus_millis(12_000);
     db.put_speaker(recording.id, &speaker).await.unwrap();
-    let (_, lease) = db.claim(&[Kind::Transcribe], "test", 60_000, now).await.unwrap().unwrap();
+    let (_, lease) = db
+        .claim(&[Kind::Transcribe], Limits::default(), "test", 60_000, now)
+        .await
+        .unwrap()
+        .unwrap();
     let begun = db.begin_transcript(&lease, recording.id, false, &made_by, now).await.unwrap();
     let first = [segment(0, 500, "Good evening everyone.", None)];
     let covered = Ticks::from_millis(4_000);

@@ -109,8 +109,8 @@ impl Db {
         rows.into_iter().map(Job::try_from).collect()
     }
 
-    /// Makes a dead, cancelled or waiting job ready now, with all its attempts before it. What it
-    /// has done so far is kept.
+    /// Makes a dead, cancelled or waiting job ready now, with all its attempts before it; one that
+    /// is ready stays so. What it has done so far is kept.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] where it is being worked on, is done, has nothing
@@ -125,6 +125,8 @@ impl Db {
         match job.state {
             State::Running => return Err(Error::conflict("the job is being worked on")),
             State::Done => return Err(Error::conflict("the job is done")),
+            // It keeps its turn.
+            State::Ready if job.attempt == 0 => return Ok(job),
             State::Ready | State::Dead | State::Cancelled => {}
         }
         if job.kind == Kind::TranscribeLive && over {

@@ -4,6 +4,7 @@
 //! recording steps back between windows while live ones want all threads. All state is in rows:
 //! whoever claims a job goes on at what its transcript has covered.
 
+mod attend;
 mod seat;
 mod share;
 mod task;
@@ -11,8 +12,10 @@ mod task;
 use std::time::Duration;
 
 use archive::Store;
-use models::job::{Kind, Lease};
+use models::db::Change;
+use models::job::{Kind, Lease, Limits};
 use models::{Db, Job, WallMicros};
+use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -27,11 +30,9 @@ const POLL: Duration = Duration::from_millis(400);
 /// Wait after the database failed.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How long a claimed job is ours without a sign of life.
-const LEASE_MS: i64 = 30_000;
-
-/// Between signs of life.
-const HEARTBEAT: Duration = Duration::from_secs(8);
+/// After nothing was found, news is not heeded for so long: a large installation has thousands of
+/// changes a second, and each of them wakes every worker that has a free place.
+const CALM: Duration = Duration::from_millis(100);
 
 /// What a worker needs to know.
 #[derive(Debug, Clone)]
@@ -42,7 +43,23 @@ pub struct Config {
     pub threads: usize,
     /// The model.
     pub weights: Weights,
+    /// How long a claimed job is ours without a sign of life; they come four times as often.
+    pub lease: Duration,
+    /// How many jobs may run at once, those of all workers together.
+    pub limits: Limits,
 }
+
+impl Config {
+    /// A worker with the usual lease, bound by its own places only.
+    #[must_use]
+    pub fn new(worker: String, threads: usize, weights: Weights) -> Self {
+        Self { worker, threads, weights, lease: LEASE, limits: Limits::default() }
+    }
+}
+
+/// The usual length of a lease: a worker that is gone is replaced after half a minute, and a
+/// database that is away for less costs nobody a window.
+pub const LEASE: Duration = Duration::from_secs(30);
 
 /// Why there is no worker.
 #[derive(Debug, thiserror::Error)]
@@ -81,19 +98,20 @@ pub async fn run(
         threads = config.threads,
         "transcription worker ready"
     );
-    Desk::new(db, store, &config, &model)?.work(config.worker, shutdown).await
+    Desk::new(db, store, config, &model)?.work(shutdown).await
 }
 
 /// Where jobs are handed out to seats.
 struct Desk {
     db: Db,
+    config: Config,
     context: task::Context,
     live: Vec<Seat>,
     batch: Vec<Seat>,
 }
 
 impl Desk {
-    fn new(db: Db, store: Store, config: &Config, model: &Model) -> Result<Self, Error> {
+    fn new(db: Db, store: Store, config: Config, model: &Model) -> Result<Self, Error> {
         let seats = |count: usize| -> Result<Vec<Seat>, Error> {
             (0..count).map(|_| Seat::new(model.clone()).map_err(Error::Thread)).collect()
         };
@@ -105,18 +123,19 @@ impl Desk {
             made_by: task::made_by(model, &config.weights),
             share: Share::new(config.threads),
         };
-        Ok(Self { db, context, live, batch })
+        Ok(Self { db, config, context, live, batch })
     }
 
-    async fn work(mut self, worker: String, shutdown: CancellationToken) -> Result<(), Error> {
+    async fn work(mut self, shutdown: CancellationToken) -> Result<(), Error> {
         let mut changes = self.db.changes();
         let mut running = JoinSet::new();
         while !shutdown.is_cancelled() {
-            let wait = match self.claim(&worker).await {
+            let wait = match self.claim().await {
                 Ok(Some((job, lease))) => {
                     if let Some(seat) = self.seats(job.kind).pop() {
-                        let context = self.context.clone();
-                        running.spawn(attend(context, job, lease, seat, shutdown.clone()));
+                        let (context, length) = (self.context.clone(), self.config.lease);
+                        let end = shutdown.clone();
+                        running.spawn(attend::attend(context, job, lease, length, seat, end));
                     }
                     continue;
                 }
@@ -130,7 +149,7 @@ impl Desk {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(wait) => {}
-                _ = changes.recv(), if wait == POLL => {}
+                () = news(&mut changes), if wait == POLL => {}
                 Some(ended) = running.join_next() => self.free(ended)?,
             }
         }
@@ -142,7 +161,7 @@ impl Desk {
         closing.await.map_err(Error::Stopped)
     }
 
-    async fn claim(&self, worker: &str) -> Result<Option<(Job, Lease)>, models::db::Error> {
+    async fn claim(&self) -> Result<Option<(Job, Lease)>, models::db::Error> {
         let mut kinds = Vec::new();
         if !self.live.is_empty() {
             kinds.push(Kind::TranscribeLive);
@@ -153,7 +172,8 @@ impl Desk {
         if kinds.is_empty() {
             return Ok(None);
         }
-        self.db.claim(&kinds, worker, LEASE_MS, WallMicros::now()).await
+        let Config { worker, lease, limits, .. } = &self.config;
+        self.db.claim(&kinds, *limits, worker, millis(*lease), WallMicros::now()).await
     }
 
     fn seats(&mut self, kind: Kind) -> &mut Vec<Seat> {
@@ -173,76 +193,17 @@ impl Desk {
     }
 }
 
-/// Sees one job through and gives the seat back.
-async fn attend(
-    context: task::Context,
-    job: Job,
-    lease: Lease,
-    seat: Seat,
-    shutdown: CancellationToken,
-) -> (Kind, Seat) {
-    let kind = job.kind;
-    let begun = seat.begin();
-    let work = task::work(&context, &job, &lease, &seat);
-    let end = tokio::select! {
-        end = work => end,
-        () = beat(&context.db, &lease) => Err(task::Failure::Lost),
-        () = shutdown.cancelled() => Err(task::Failure::Shutdown),
-    };
-    drop(begun);
-    if let Err(error) = note(&context.db, &job, &lease, end).await
-        && !matches!(error, models::db::Error::LeaseLost)
-    {
-        let error: &dyn std::error::Error = &error;
-        tracing::warn!(job = %job.id, error, "the job's end could not be noted; its lease will run out");
-    }
-    (kind, seat)
-}
-
-/// Writes down how the job ended.
-async fn note(
-    db: &Db,
-    job: &Job,
-    lease: &Lease,
-    end: Result<(), task::Failure>,
-) -> Result<(), models::db::Error> {
-    let now = WallMicros::now();
-    let recording = job.recording_id;
-    match end {
-        Ok(()) => db.finish_job(lease, now).await,
-        Err(task::Failure::Lost) => {
-            tracing::info!(job = %job.id, %recording, "the job is no longer ours");
-            Ok(())
-        }
-        Err(task::Failure::Shutdown) => db.release_job(lease, now).await,
-        Err(task::Failure::Work { give_up, source }) => {
-            let error = chain(&*source);
-            let attempt = job.attempt;
-            tracing::warn!(job = %job.id, %recording, attempt, give_up, error, "a job failed");
-            db.fail_job(lease, &error, give_up, now).await
+/// Waits for news of jobs, or until some was missed.
+async fn news(changes: &mut broadcast::Receiver<Change>) {
+    tokio::time::sleep(CALM).await;
+    while let Ok(change) = changes.recv().await {
+        if matches!(change, Change::Jobs | Change::Unknown) {
+            return;
         }
     }
 }
 
-/// Gives signs of life until the job is no longer ours.
-async fn beat(db: &Db, lease: &Lease) {
-    loop {
-        tokio::time::sleep(HEARTBEAT).await;
-        match db.heartbeat(lease, LEASE_MS, WallMicros::now()).await {
-            Ok(()) => {}
-            Err(models::db::Error::LeaseLost) => return,
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(job = %lease.job_id, error, "a sign of life could not be given");
-            }
-        }
-    }
-}
-
-/// An error with its causes, for people.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+/// A time as the database takes it.
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

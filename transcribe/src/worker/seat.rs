@@ -17,6 +17,7 @@ type Answer = Result<Vec<Judged>, Error>;
 struct Request {
     clip: Clip,
     threads: usize,
+    stop: Arc<AtomicBool>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -24,7 +25,6 @@ struct Request {
 #[derive(Debug)]
 pub(super) struct Seat {
     requests: mpsc::Sender<Request>,
-    stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -43,32 +43,20 @@ impl Seat {
     /// Starts the thread. The memory to decode in is taken with the first clip.
     pub(super) fn new(model: Model) -> io::Result<Self> {
         let (requests, queue) = mpsc::channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || serve(&model, &queue, &asked))?;
-        Ok(Self { requests, stop, thread })
+            .spawn(move || serve(&model, &queue))?;
+        Ok(Self { requests, thread })
     }
 
-    /// Reads a clip with so many threads.
-    pub(super) async fn read(&self, clip: Clip, threads: usize) -> Result<Vec<Judged>, Refusal> {
-        let (answer, answered) = oneshot::channel();
-        let request = Request { clip, threads, answer };
-        self.requests.send(request).map_err(|_| Refusal::Gone)?;
-        Ok(answered.await.map_err(|_| Refusal::Gone)??)
-    }
-
-    /// Until the guard is dropped clips are read; then what is being read is broken off.
-    pub(super) fn begin(&self) -> StopGuard {
-        self.stop.store(false, Ordering::Relaxed);
-        StopGuard(Arc::clone(&self.stop))
+    /// One job takes the seat.
+    pub(super) fn sit(&self) -> Sitting<'_> {
+        Sitting { seat: self, stop: Arc::default() }
     }
 
     /// Ends the thread and waits for it. Blocks, at most for one pass of the model: a process must
     /// not end under whisper.cpp's feet.
     pub(super) fn close(self) {
-        self.stop.store(true, Ordering::Relaxed);
         drop(self.requests);
         // One that ended in a panic has been reported.
         let _ = self.thread.join();
@@ -80,25 +68,40 @@ impl Seat {
     }
 }
 
-/// Breaks off what is being read when it is dropped.
-pub(super) struct StopGuard(Arc<AtomicBool>);
+/// A job at a seat. When it is dropped, what is being read for it is broken off, and the seat may be
+/// taken by the next at once.
+#[derive(Debug)]
+pub(super) struct Sitting<'a> {
+    seat: &'a Seat,
+    stop: Arc<AtomicBool>,
+}
 
-impl Drop for StopGuard {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+impl Sitting<'_> {
+    /// Reads a clip with so many threads.
+    pub(super) async fn read(&self, clip: Clip, threads: usize) -> Result<Vec<Judged>, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request { clip, threads, stop: Arc::clone(&self.stop), answer };
+        self.seat.requests.send(request).map_err(|_| Refusal::Gone)?;
+        Ok(answered.await.map_err(|_| Refusal::Gone)??)
     }
 }
 
-fn serve(model: &Model, queue: &mpsc::Receiver<Request>, stop: &AtomicBool) {
+impl Drop for Sitting<'_> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn serve(model: &Model, queue: &mpsc::Receiver<Request>) {
     let mut session = None;
-    for Request { clip, threads, answer } in queue {
+    for Request { clip, threads, stop, answer } in queue {
         // Nobody waits any more for what an ended job had asked.
         if answer.is_closed() {
             continue;
         }
         let words = room(&mut session, model).and_then(|session| {
             reading::read(&clip, |samples, temperature| {
-                session.hear(samples, Decoding { threads, temperature }, stop)
+                session.hear(samples, Decoding { threads, temperature }, &stop)
             })
         });
         drop(answer.send(words));

@@ -1,5 +1,7 @@
 //! One job: from what is covered to what is stored, window by window.
 
+use std::time::Duration;
+
 use archive::Store;
 use models::job::{Kind, Lease};
 use models::transcript::{MadeBy, State};
@@ -7,7 +9,7 @@ use models::{Chunk, Db, Job, RecordingId, Segment, Ticks, Transcript, WallMicros
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::seat::{Refusal, Seat};
+use super::seat::{Refusal, Sitting};
 use super::share::Share;
 use crate::engine::{self, Model};
 use crate::listen::{Clip, Listener};
@@ -17,6 +19,9 @@ use crate::{pcm, stitch};
 
 /// Silence of this length is noted as done, so that nobody listens to it again.
 const SILENCE: Ticks = Ticks::from_secs(20);
+
+/// Wait before a window that could not be kept is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// What every job needs.
 #[derive(Debug, Clone)]
@@ -95,7 +100,7 @@ pub(super) async fn work(
     context: &Context,
     job: &Job,
     lease: &Lease,
-    seat: &Seat,
+    seat: &Sitting<'_>,
 ) -> Result<(), Failure> {
     let live = job.kind == Kind::TranscribeLive;
     let chunks = context.db.chunks(job.recording_id).await?;
@@ -152,7 +157,7 @@ impl Context {
 struct Run<'a> {
     context: &'a Context,
     lease: &'a Lease,
-    seat: &'a Seat,
+    seat: &'a Sitting<'a>,
     kind: Kind,
     transcript: Transcript,
     total: Ticks,
@@ -201,10 +206,27 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Writes a window down, and tries again for as long as the lease lasts where the database is
+    /// away for a moment: a window takes longer to read than most failures take to pass.
+    async fn keep(&self, covered: Ticks, segments: &[Segment]) -> Result<(), models::db::Error> {
+        let Context { db, .. } = self.context;
+        let (lease, id, total) = (self.lease, self.transcript.id, self.total);
+        loop {
+            let now = WallMicros::now();
+            match db.commit_window(lease, id, covered, segments, total, now).await {
+                Err(error) if error.is_transient() => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(job = %lease.job_id, error, "a window could not be kept; trying again");
+                }
+                done => return done,
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
     async fn commit(&mut self, covered: Ticks, segments: Vec<Segment>) -> Result<(), Failure> {
         let covered = covered.min(self.total).max(self.transcript.covered);
-        let (id, now) = (self.transcript.id, WallMicros::now());
-        self.context.db.commit_window(self.lease, id, covered, &segments, self.total, now).await?;
+        self.keep(covered, &segments).await?;
         self.transcript.covered = covered;
         if let Some(last) = segments.into_iter().last() {
             self.last = Some(last);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use archive::cmaf::{self, Fragment};
+use archive::store::Place;
 use archive::{Key, Packet, Store};
 use bytes::Bytes;
 use models::db::NewRecording;
@@ -24,7 +25,7 @@ const CHUNK: usize = 4 * FRAGMENT;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(crate) struct House {
-    dir: TempDir,
+    _dir: TempDir,
     pub(crate) db: Db,
     store: Store,
 }
@@ -32,10 +33,13 @@ pub(crate) struct House {
 impl House {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db = format!("sqlite:{}", dir.path().join("test.db").display());
-        let db = Db::open(&db).await.unwrap();
-        let store = Store::disk(dir.path().join("objects")).unwrap();
-        Self { db, store, dir }
+        let pair = servers::pair(dir.path());
+        Db::migrate(&pair.database).await.unwrap();
+        let db = Db::open(&pair.database).await.unwrap();
+        let (key, secret) = pair.keys.unzip();
+        let place = Place { url: pair.store, key, secret: secret.map(Into::into) };
+        let store = Store::open(&place).await.unwrap();
+        Self { db, store, _dir: dir }
     }
 
     /// A live recording of a new room, without audio yet.
@@ -104,13 +108,14 @@ impl House {
         id
     }
 
-    /// Damages a chunk behind the store's back.
-    pub(crate) fn damage(&self, id: RecordingId, seq: u32) {
-        let object = self.dir.path().join("objects").join(Key::Chunk(id, seq, 0).path());
-        let mut bytes = std::fs::read(&object).unwrap();
+    /// Puts a damaged chunk in the place of one.
+    pub(crate) async fn damage(&self, id: RecordingId, seq: u32) {
+        let key = Key::Chunk(id, seq, 0);
+        let mut bytes = self.store.get(&key, None).await.unwrap().to_vec();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
-        std::fs::write(&object, bytes).unwrap();
+        self.store.delete(&key).await.unwrap();
+        self.store.put(&key, bytes.into()).await.unwrap();
     }
 
     pub(crate) async fn end(&self, id: RecordingId) {
@@ -119,7 +124,7 @@ impl House {
 
     /// Starts a worker with one thread.
     pub(crate) fn work(&self, name: &str) -> Working {
-        let config = Config { worker: name.to_owned(), threads: 1, weights: Weights::demo() };
+        let config = Config::new(name.to_owned(), 1, Weights::demo());
         let shutdown = CancellationToken::new();
         let worker = run(self.db.clone(), self.store.clone(), config, shutdown.clone());
         Working { task: tokio::spawn(worker), shutdown }
