@@ -163,8 +163,10 @@ pub enum Cause {
     Timeout,
     /// It is overloaded or broken: it may do it later.
     Busy,
-    /// The answer broke off or is not that of an S3 server.
+    /// The answer broke off, or came to less than was there.
     Garbled,
+    /// What answers is no S3 server.
+    Stranger,
     /// What arrived there is not what was sent.
     Damaged,
     /// Anything else.
@@ -195,7 +197,8 @@ impl std::fmt::Display for Cause {
             Self::Unreachable => "nothing answers at its endpoint",
             Self::Timeout => "no answer came in time",
             Self::Busy => "it cannot do it now",
-            Self::Garbled => "what answers there breaks off or is not an S3 server",
+            Self::Garbled => "its answer breaks off",
+            Self::Stranger => "what answers there is not an S3 server",
             Self::Damaged => "what arrived there is not what was sent",
             Self::Refused => "it refuses",
         })

@@ -30,6 +30,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
 use crate::key::Key;
@@ -66,11 +68,34 @@ impl Store {
     /// [`Error::Address`] where it cannot be understood, [`Error::Open`] of a folder,
     /// [`Error::Unusable`] of an S3 store.
     pub async fn open(place: &Place) -> Result<Self, Error> {
+        let store = Self::unasked(place).await?;
+        if let At::S3(s3) = &store.0 {
+            s3.check().await?;
+        }
+        Ok(store)
+    }
+
+    /// The place that an operator has named, also where it is away just now ([`Error::is_away`]):
+    /// that is said in the second value. For a store that has a backup, or is one.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for a store that is away.
+    pub async fn open_even_away(place: &Place) -> Result<(Self, Option<Error>), Error> {
+        let store = Self::unasked(place).await?;
+        let At::S3(s3) = &store.0 else { return Ok((store, None)) };
+        match s3.check().await {
+            Ok(()) => Ok((store, None)),
+            Err(error) if error.is_away() => Ok((store, Some(error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn unasked(place: &Place) -> Result<Self, Error> {
         match place::Address::parse(&place.url)? {
             place::Address::Disk(dir) => Self::disk(dir),
             place::Address::S3(address) => {
                 let (key, secret) = (place.key.as_deref(), place.secret.as_ref());
-                Ok(Self(At::S3(Arc::new(S3::open(&address, key, secret).await?))))
+                Ok(Self(At::S3(Arc::new(S3::new(&address, key, secret).await?))))
             }
         }
     }
@@ -127,11 +152,18 @@ impl Store {
         key: &Key,
         bytes: impl Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<u64, Error> {
-        let bytes = bytes.map_err(Into::into).boxed();
+        self.put_stream(key, bytes.map_err(Into::into).boxed()).await
+    }
+
+    fn put_stream<'a>(
+        &'a self,
+        key: &'a Key,
+        bytes: BoxStream<'a, Result<Bytes, error::Source>>,
+    ) -> BoxFuture<'a, Result<u64, Error>> {
         match &self.0 {
-            At::Disk(disk) => large::put(disk, *key, bytes).await,
-            At::S3(s3) => Box::pin(s3.put_large(key, bytes)).await,
-            At::Backed(backed) => Box::pin(backed.first().put_large(key, bytes)).await,
+            At::Disk(disk) => Box::pin(large::put(disk, *key, bytes)),
+            At::S3(s3) => Box::pin(s3.put_large(key, bytes)),
+            At::Backed(backed) => backed.first().put_stream(key, bytes),
         }
     }
 
@@ -214,6 +246,17 @@ impl Store {
             At::Disk(_) => Ok(None),
             At::S3(s3) => Box::pin(s3.presign(key, ttl, disposition)).await.map(Some),
             At::Backed(backed) => Box::pin(backed.presign(key, ttl, disposition)).await,
+        }
+    }
+
+    /// Scheme, host and port of what [`Self::presign`] gives, for pages that may only load from
+    /// places they name.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        match &self.0 {
+            At::Disk(_) => None,
+            At::S3(s3) => Some(s3.origin()),
+            At::Backed(backed) => backed.first().origin(),
         }
     }
 

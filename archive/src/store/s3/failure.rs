@@ -77,27 +77,28 @@ fn of_answer(status: u16, code: Option<&str>, message: &str) -> Cause {
         ("BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody", _) => {
             Cause::Damaged
         }
-        ("SlowDown" | "RequestTimeout" | "ConditionalRequestConflict", _) => Cause::Busy,
+        ("SlowDown" | "InternalError" | "RequestTimeout" | "ConditionalRequestConflict", _) => {
+            Cause::Busy
+        }
         (_, 429 | 500..) => Cause::Busy,
         (_, 403) => Cause::Forbidden,
+        // All is well, it says, but not in the words of S3.
+        ("", 200..=299) => Cause::Stranger,
         _ => Cause::Refused,
     }
 }
 
 /// Whether TLS failed at the certificate, which no retry will mend.
 fn is_certificate(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let tls = error.downcast_ref::<rustls::Error>().or_else(|| {
-            // An I/O error hides what it carries from the chain.
-            error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
-        });
-        if let Some(tls) = tls {
-            return matches!(tls, rustls::Error::InvalidCertificate(_));
-        }
-        next = error.source();
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
     }
-    false
+    // An I/O error hides what it carries from the chain.
+    let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    if let Some(carried) = carried {
+        return is_certificate(carried);
+    }
+    error.source().is_some_and(is_certificate)
 }
 
 #[cfg(test)]
@@ -121,6 +122,8 @@ mod tests {
             (502, None, "", Cause::Busy),
             (429, None, "", Cause::Busy),
             (400, Some("RequestTimeout"), "", Cause::Busy),
+            (200, None, "", Cause::Stranger),
+            (200, Some("InternalError"), "", Cause::Busy),
             (400, Some("InvalidRequest"), "", Cause::Refused),
         ] {
             assert_eq!(of_answer(status, code, message), cause, "{status} {code:?}");

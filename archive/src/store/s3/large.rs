@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::operation::upload_part::builders::UploadPartFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
 
 use super::failure::Failure;
 use super::{S3, client, remote};
@@ -25,7 +27,7 @@ use crate::key::Key;
 use crate::store::error::{Error, Source};
 
 /// Bytes in a part. At least 5 MiB are asked for, and 10,000 parts are the most: this goes to 80 GB.
-pub(super) const PART: usize = 8 * 1024 * 1024;
+const PART: usize = 8 * 1024 * 1024;
 /// Parts on their way at a time. Memory is one more than that.
 const AT_ONCE: usize = 3;
 /// How long one try of sending a part may take: 0.5 Mbit/s will do.
@@ -50,21 +52,14 @@ impl S3 {
         if let Some(size) = self.head(key).await? {
             return Ok(size);
         }
-        let mut cutter = Cutter { key: *key, bytes, rest: Bytes::new(), most: self.part };
+        let mut cutter = Cutter { key: *key, bytes, rest: Bytes::new(), most: PART };
         let first = cutter.next().await?;
-        if first.len() < self.part {
+        if first.len() < PART {
             let size = first.len() as u64;
             return self.put_in_turn(key, first).await.map(|()| size);
         }
         let upload = self.begin(key).await?;
-        let others = stream::try_unfold(cutter, |mut cutter| async move {
-            let part = cutter.next().await?;
-            Ok::<_, Error>((!part.is_empty()).then_some((part, cutter)))
-        });
-        let parts = stream::iter([Ok(first)]).chain(others);
-        let parts = stream::iter(1..).zip(parts).map(|(number, part)| part.map(|p| (number, p)));
-        let sent = parts.map_ok(|(number, part)| self.send_part(&upload, number, part));
-        let parts: Vec<Part> = sent.try_buffered(AT_ONCE).try_collect().await?;
+        let parts = self.send_parts(&upload, first, cutter).await?;
         let size = parts.iter().map(|part| part.bytes).sum();
         let digest = composite(&parts);
         self.finish(upload, parts).await?;
@@ -97,20 +92,34 @@ impl S3 {
         })
     }
 
-    async fn send_part(&self, upload: &Upload, number: i32, part: Bytes) -> Result<Part, Error> {
-        let digest: [u8; 32] = Sha256::digest(&part).into();
-        let bytes = part.len() as u64;
+    /// Sends `first` and all that follow; gives them in order.
+    async fn send_parts(
+        &self,
+        upload: &Upload,
+        first: Bytes,
+        mut others: Cutter<'_>,
+    ) -> Result<Vec<Part>, Error> {
         let timeouts = client::timeouts(&self.address)
             .read_timeout(PART_TIMEOUT)
             .operation_attempt_timeout(PART_TIMEOUT)
             .operation_timeout(PART_TIMEOUT * self.address.attempts);
         let slow = Builder::new().timeout_config(timeouts.build());
-        let asked = upload.client.upload_part().bucket(&upload.bucket).key(&upload.name);
-        let asked = asked.upload_id(&upload.id).part_number(number).body(ByteStream::from(part));
-        let asked = asked.checksum_sha256(BASE64_STANDARD.encode(digest));
-        let sent = Box::pin(asked.customize().config_override(slow).send()).await;
-        let sent = sent.map_err(|error| remote("put a part of", &upload.key)(error.into()))?;
-        Ok(Part { number, bytes, tag: sent.e_tag, digest })
+        // Tasks of their own, so that they go on while the next part is waited for.
+        let mut sending = JoinSet::new();
+        let (mut sent, mut part, mut number) = (Vec::new(), first, 1);
+        while !part.is_empty() {
+            if sending.len() == AT_ONCE {
+                sent.extend(next_sent(&mut sending, upload).await?);
+            }
+            sending.spawn(send_part(upload.part(number, &part), slow.clone(), number, part));
+            number += 1;
+            part = others.next().await?;
+        }
+        while let Some(part) = next_sent(&mut sending, upload).await? {
+            sent.push(part);
+        }
+        sent.sort_unstable_by_key(|part| part.number);
+        Ok(sent)
     }
 
     /// Makes the parts one object.
@@ -136,6 +145,33 @@ impl S3 {
     }
 }
 
+/// Sends a part with its checksum.
+async fn send_part(
+    asked: UploadPartFluentBuilder,
+    slow: Builder,
+    number: i32,
+    part: Bytes,
+) -> Result<Part, Failure> {
+    let digest: [u8; 32] = Sha256::digest(&part).into();
+    let bytes = part.len() as u64;
+    let asked = asked.checksum_sha256(BASE64_STANDARD.encode(digest)).body(ByteStream::from(part));
+    let sent = Box::pin(asked.customize().config_override(slow).send()).await?;
+    Ok(Part { number, bytes, tag: sent.e_tag, digest })
+}
+
+/// Waits for a part that is on its way.
+async fn next_sent(
+    sending: &mut JoinSet<Result<Part, Failure>>,
+    upload: &Upload,
+) -> Result<Option<Part>, Error> {
+    match sending.join_next().await {
+        None => Ok(None),
+        Some(Ok(Ok(part))) => Ok(Some(part)),
+        Some(Ok(Err(failure))) => Err(remote("put a part of", &upload.key)(failure)),
+        Some(Err(source)) => Err(Error::Stopped { what: upload.key.path(), source }),
+    }
+}
+
 /// An upload in parts, which is aborted where it is dropped before it is finished.
 struct Upload {
     client: Client,
@@ -144,6 +180,15 @@ struct Upload {
     key: Key,
     id: String,
     is_open: bool,
+}
+
+impl Upload {
+    /// The request for one of its parts, without the bytes.
+    fn part(&self, number: i32, part: &Bytes) -> UploadPartFluentBuilder {
+        let asked = self.client.upload_part().bucket(&self.bucket).key(&self.name);
+        let asked = asked.upload_id(&self.id).part_number(number);
+        asked.content_length(i64::try_from(part.len()).unwrap_or(i64::MAX))
+    }
 }
 
 impl Drop for Upload {

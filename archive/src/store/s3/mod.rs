@@ -49,10 +49,8 @@ pub(super) struct S3 {
     address: Address,
     clients: Clients,
     turns: Turns,
-    /// Names asked for at a time.
-    page: i32,
-    /// Bytes in a part of a large object.
-    part: usize,
+    /// Scheme, host and port of the addresses that it signs.
+    origin: String,
 }
 
 impl fmt::Debug for S3 {
@@ -69,17 +67,26 @@ struct There {
 }
 
 impl S3 {
-    /// Sets up clients and sees whether the bucket can be read.
-    pub(super) async fn open(
+    /// Sets up clients; nothing is sent yet.
+    pub(super) async fn new(
         address: &Address,
         key: Option<&str>,
         secret: Option<&Secret>,
     ) -> Result<Self, Error> {
         let clients = client::connect(address, key, secret).await?;
         let turns = Turns::default();
-        let s3 = Self { address: address.clone(), clients, turns, page: PAGE, part: large::PART };
-        s3.check().await?;
+        let mut s3 = Self { address: address.clone(), clients, turns, origin: String::new() };
+        // Any key's will do: only the path is different.
+        let key = Key::Init(models::RecordingId::new());
+        let signed = s3.presign(&key, Duration::from_secs(1), None).await?;
+        let host = signed.find("://").map_or(0, |at| at + 3);
+        let end = signed[host..].find(['/', '?']).map_or(signed.len(), |at| host + at);
+        s3.origin = signed[..end].to_owned();
         Ok(s3)
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// Asks for one name: that needs the bucket, the key and the right to read, and unlike a `HEAD`
@@ -225,7 +232,7 @@ impl S3 {
         loop {
             let asked = self.clients.inner.list_objects_v2().bucket(&self.address.bucket);
             let asked = asked.prefix(format!("{}{prefix}", self.address.prefix));
-            let asked = asked.max_keys(self.page).set_continuation_token(next);
+            let asked = asked.max_keys(PAGE).set_continuation_token(next);
             let page = asked.send().await.map_err(|error| remote("list", prefix)(error.into()))?;
             for object in page.contents() {
                 let name = object.key().and_then(|name| name.strip_prefix(&self.address.prefix));
