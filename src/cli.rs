@@ -3,8 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use models::{JobId, job};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Records live audio rooms, writes down what was said and plays it back with the words in step.
 #[derive(Debug, Parser)]
@@ -30,14 +33,34 @@ pub(crate) struct Options {
     #[arg(long, global = true, env = "ROOMTAPE_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub(crate) config: Option<PathBuf>,
-    /// Folder of the database, the recordings and the weights
+    /// Folder of everything that is kept on this machine: database and recordings, unless they are
+    /// elsewhere, what is being written, and weights [default: ~/.local/share/roomtape]
     #[arg(long, global = true, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<PathBuf>,
+    /// Database: `postgres://user@host/name` or `sqlite:FILE` [default: roomtape.db in the data
+    /// folder]. A password is better set in the environment or a file
+    #[arg(long, global = true, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) database: Option<String>,
+    /// Where recordings are kept: `s3://BUCKET?endpoint=URL&region=R` or a folder [default: objects
+    /// in the data folder]. Its keys are set in the environment or a file
+    #[arg(long, global = true, value_name = "URL|DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<String>,
+    /// Where recordings are kept while the store is away
+    #[arg(long, global = true, value_name = "URL|DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) backup_store: Option<String>,
     /// Address of the pages and the API [default: 127.0.0.1:8090]
     #[arg(long, global = true, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http: Option<SocketAddr>,
+    /// Address at which `ingest` and `transcribe` tell how they are (/healthz, /readyz), or `off`
+    /// [default: 127.0.0.1:8092 and 127.0.0.1:8093]
+    #[arg(long, global = true, value_name = "ADDR|off")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) health: Option<String>,
     /// Address for Icecast sources, or `off` [default: 127.0.0.1:8091]
     #[arg(long, global = true, value_name = "ADDR|off")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +69,10 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "IP")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rtp_bind: Option<IpAddr>,
+    /// Name under which this machine's processes are known in jobs and logs [default: the machine's]
+    #[arg(long, global = true, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) worker_name: Option<String>,
     /// Whisper weights: a name from `roomtape weights list`, a ggml file, or `auto` for the best
     /// that is here [default: auto]
     #[arg(long, global = true, value_name = "NAME|FILE")]
@@ -55,6 +82,16 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) threads: Option<usize>,
+    /// Most jobs at once that write captions of live rooms, on all machines together; 0: any number
+    /// [default: 0]
+    #[arg(long, global = true, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit_live: Option<u32>,
+    /// Most jobs at once that transcribe finished recordings, on all machines together; 0: any
+    /// number [default: 0]
+    #[arg(long, global = true, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit_transcribe: Option<u32>,
     /// Host name under which the server is reached, beside localhost (may be given again)
     #[arg(long = "allowed-host", global = true, value_name = "HOST")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -70,8 +107,16 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Make recordings from audio files
     Import(Import),
+    /// Only record: takes the rooms' sound on one of several machines
+    Ingest,
     /// Only transcribe (`serve` runs this for itself)
     Transcribe(Transcribe),
+    /// Only show: pages and API
+    Api,
+    /// Bring the database's schema up to date (one in a file is brought by itself)
+    Migrate,
+    /// Move recordings to another installation
+    Move(Move),
     /// List, fetch and check Whisper weights
     Weights(Weights),
     /// Show the work that is queued, running and done
@@ -121,6 +166,30 @@ pub(crate) struct Transcribe {
     pub(crate) end_with_stdin: bool,
 }
 
+/// Arguments of `move`. An installation is given by its data folder or its configuration file; the
+/// one that is not given is the configured one.
+#[derive(Debug, Args)]
+pub(crate) struct Move {
+    /// Installation to move from [default: the configured one]
+    #[arg(long, value_name = "DIR|FILE", required_unless_present = "to")]
+    pub(crate) from: Option<PathBuf>,
+    /// Installation to move to [default: the configured one]
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Give a room another short name where a room at the destination has it
+    #[arg(long)]
+    pub(crate) rename: bool,
+    /// Delete each recording here once all of it has been read back at the destination
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Objects copied at once
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) jobs: usize,
+}
+
 /// Arguments of `weights`.
 #[derive(Debug, Args)]
 pub(crate) struct Weights {
@@ -154,7 +223,87 @@ pub(crate) enum WeightsAction {
 /// Arguments of `jobs`.
 #[derive(Debug, Args)]
 pub(crate) struct Jobs {
-    /// Keep showing until nothing is left to do
+    #[command(flatten)]
+    pub(crate) list: JobsList,
+    #[command(subcommand)]
+    pub(crate) action: Option<JobsAction>,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Args, PartialEq, Eq)]
+pub(crate) struct JobsList {
+    /// Keep showing until nothing of it is left to do
     #[arg(long)]
     pub(crate) watch: bool,
+    /// Only jobs in this state
+    #[arg(long, value_name = "STATE", value_parser = named::<job::State>(&STATES))]
+    pub(crate) state: Option<job::State>,
+    /// Only jobs of this kind
+    #[arg(long, value_name = "KIND", value_parser = named::<job::Kind>(&KINDS))]
+    pub(crate) kind: Option<job::Kind>,
+    /// Show so many at most, the newest first
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+}
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsAction {
+    /// Show them, the newest first (also without saying `list`)
+    List(JobsList),
+    /// Try dead or cancelled jobs again, and those that wait to be tried again at once
+    Retry {
+        /// Jobs
+        #[arg(required_unless_present = "dead", value_name = "ID")]
+        ids: Vec<JobId>,
+        /// All dead ones
+        #[arg(long, conflicts_with = "ids")]
+        dead: bool,
+    },
+    /// Take jobs back; whoever works on one writes nothing more of it
+    Cancel {
+        /// Jobs
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<JobId>,
+    },
+}
+
+/// Names of the states of a job.
+const STATES: [&str; 5] = ["ready", "running", "done", "dead", "cancelled"];
+/// Names of the kinds of jobs.
+const KINDS: [&str; 2] = ["transcribe_live", "transcribe"];
+
+/// One of `names`, as serde knows them.
+fn named<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| serde_json::from_value(name.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_state_and_a_kind_is_one() {
+        for (option, names) in [("--state", &STATES[..]), ("--kind", &KINDS)] {
+            for name in names {
+                let cli = Cli::try_parse_from(["roomtape", "jobs", "list", option, name]);
+                assert!(cli.is_ok(), "{name}");
+            }
+            assert!(Cli::try_parse_from(["roomtape", "jobs", option, "asleep"]).is_err());
+        }
+    }
+
+    #[test]
+    fn jobs_are_named_or_all_dead_ones_meant() {
+        let id = JobId::new().to_string();
+        let takes =
+            |args: &[&str]| Cli::try_parse_from(["roomtape", "jobs"].iter().chain(args)).is_ok();
+        assert!(takes(&[]) && takes(&["--watch"]) && takes(&["retry", "--dead"]));
+        assert!(takes(&["retry", &id, &id]) && takes(&["cancel", &id]));
+        assert!(!takes(&["retry"]) && !takes(&["cancel"]) && !takes(&["retry", "--dead", &id]));
+        assert!(!takes(&["cancel", "7"]));
+    }
 }

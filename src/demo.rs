@@ -10,11 +10,13 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Options};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Secret};
 use crate::log;
-use crate::serve::{self, Server, asked_to_end};
+use crate::serve::{self, Server};
+use crate::signals;
 
 /// The conversation as a room sends it, and the truth about it.
 const CONVERSATION: &[u8] = include_bytes!("../tests/data/conversation.opus");
@@ -36,12 +38,18 @@ pub(crate) async fn run(options: &Options, args: cli::Demo) -> anyhow::Result<()
     if !(0.1..=100.0).contains(&args.speed) {
         bail!("--speed must be 0.1 to 100");
     }
-    let (options, _folder) = with_folder(options)?;
-    let config = with_free_addresses(&options, config::load(&options)?.validate()?).await?;
+    let (options, folder) = with_folder(options)?;
+    let mut config = config::load(&options)?.validate()?;
+    if folder.is_some() {
+        // Nothing of the demo is meant to stay, wherever else recordings are kept.
+        config.keep_all_in_data();
+    }
+    let config = with_free_addresses(&options, config).await?;
+    let ending = signals::heed()?;
     let server = serve::start(&config).await?;
     let shown = tokio::select! {
-        shown = show(&server, &config, &args) => shown,
-        () = asked_to_end() => Ok(()),
+        shown = show(&server, &config, &args, &ending) => shown,
+        () = ending.cancelled() => Ok(()),
     };
     let ended = server.end().await;
     shown.and(ended)
@@ -77,8 +85,14 @@ async fn with_free_addresses(options: &Options, mut config: Config) -> anyhow::R
 }
 
 /// Plays the room and follows it to its replay.
-async fn show(server: &Server, config: &Config, args: &cli::Demo) -> anyhow::Result<()> {
-    let api = Api::new(server.http, config.operator_token.as_deref())?;
+async fn show(
+    server: &Server,
+    config: &Config,
+    args: &cli::Demo,
+    ending: &CancellationToken,
+) -> anyhow::Result<()> {
+    let token = config.operator_token.as_ref().map(Secret::expose);
+    let api = Api::new(server.http, token)?;
     let key = api.room().await?;
     let icecast = server.icecast.context("the Icecast tap is off")?;
     let source = Source::connect(icecast, &key).await?;
@@ -95,7 +109,7 @@ async fn show(server: &Server, config: &Config, args: &cli::Demo) -> anyhow::Res
         return Ok(());
     }
     log::print(&format!("\nthe replay is at\n\n    {address}\n\nCtrl-C ends the demo"));
-    asked_to_end().await;
+    ending.cancelled().await;
     Ok(())
 }
 

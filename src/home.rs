@@ -1,4 +1,4 @@
-//! The data folder: what stands where in it, and who may use it.
+//! Where everything is kept: the database, the objects, and the folder on this machine.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use anyhow::{Context as _, bail};
 use archive::store::Store;
 use models::Db;
 
-use crate::config::Config;
+use crate::config::{Config, Place};
 
-/// An opened data folder.
+/// Database and store, opened, and the places on this machine.
 #[derive(Clone)]
 pub(crate) struct Home {
     /// The database.
@@ -22,22 +22,59 @@ pub(crate) struct Home {
     pub(crate) weights: PathBuf,
 }
 
-/// Opens the data folder, making it where it is not there.
+/// Opens database and store. On this machine nothing is made but what of the two is kept here.
 ///
 /// # Errors
-/// A folder that cannot be made or written, or a database that cannot be opened.
+/// One sentence that names the setting which cannot be used.
 pub(crate) async fn open(config: &Config) -> anyhow::Result<Home> {
     let data = &config.data;
-    std::fs::create_dir_all(data)
-        .with_context(|| format!("making the data folder {}", data.display()))?;
-    let database = data.join("roomtape.db");
-    let db = Db::open(&format!("sqlite:{}", database.display()))
-        .await
-        .with_context(|| format!("opening the database {}", database.display()))?;
-    let objects = data.join("objects");
-    let store = Store::disk(&objects)
-        .with_context(|| format!("opening the object store {}", objects.display()))?;
+    let database = config.database.expose();
+    let db = Db::open(database).await.context("the setting database cannot be used")?;
+    let store = match &config.backup_store {
+        None => open_store(&config.store, data).await?,
+        Some(backup) => open_pair(&config.store, backup, data).await?,
+    };
     Ok(Home { db, store, spool: data.join("spool"), weights: weights_dir(data) })
+}
+
+async fn open_store(place: &Place, data: &Path) -> anyhow::Result<Store> {
+    let opened = Store::open(&named(place, data)).await;
+    opened.with_context(|| unusable(place))
+}
+
+/// A store and its backup. One of them may be away: that is what the other is for.
+async fn open_pair(first: &Place, backup: &Place, data: &Path) -> anyhow::Result<Store> {
+    let open = async |place: &Place| {
+        let opened = Store::open_even_away(&named(place, data)).await;
+        let (store, away) = opened.with_context(|| unusable(place))?;
+        let away = away.map(|error| anyhow::Error::from(error).context(unusable(place)));
+        if let Some(error) = &away {
+            tracing::error!(error = format!("{error:#}"), "a store is away");
+        }
+        anyhow::Ok((store, away))
+    };
+    let ((first, first_away), (backup, backup_away)) = (open(first).await?, open(backup).await?);
+    match (first_away, backup_away) {
+        (Some(first), Some(_)) => Err(first.context("neither the store nor its backup is there")),
+        _ => Ok(first.with_backup(backup)),
+    }
+}
+
+fn unusable(place: &Place) -> String {
+    format!("the setting {} cannot be used", place.setting)
+}
+
+/// A place of the settings as the archive wants it.
+fn named(place: &Place, data: &Path) -> archive::store::Place {
+    let url = place.url.as_ref();
+    let url = url
+        .map_or_else(|| data.join("objects").display().to_string(), |url| url.expose().to_owned());
+    let expose = |secret: &crate::config::Secret| secret.expose().to_owned();
+    archive::store::Place {
+        url,
+        key: place.key.as_ref().map(expose),
+        secret: place.secret.as_ref().map(|secret| expose(secret).into()),
+    }
 }
 
 /// Where weights are kept.
@@ -45,33 +82,41 @@ pub(crate) fn weights_dir(data: &Path) -> PathBuf {
     data.join("weights")
 }
 
-/// The right to be the one server of a data folder; given up when dropped, or when the process dies.
+/// The right to be the one that records into a data folder's spool; given up when dropped, or when
+/// the process dies.
 pub(crate) struct ServerLock {
     _file: File,
 }
 
-/// Takes the data folder for this server.
+/// Takes the data folder for this process, and makes sure that its spool can be written.
 ///
 /// # Errors
-/// Another server holds it.
+/// Another process holds it, or nothing can be written there.
 pub(crate) fn lock(data: &Path) -> anyhow::Result<ServerLock> {
-    std::fs::create_dir_all(data)
-        .with_context(|| format!("making the data folder {}", data.display()))?;
+    let unusable =
+        || format!("the setting data cannot be used: nothing can be written in {}", data.display());
+    std::fs::create_dir_all(data).with_context(unusable)?;
     let path = data.join("server.lock");
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
-        .with_context(|| format!("opening {}", path.display()))?;
+        .with_context(unusable)?;
     match file.try_lock() {
-        Ok(()) => Ok(ServerLock { _file: file }),
+        Ok(()) => {}
         Err(TryLockError::WouldBlock) => bail!(
             "another roomtape serves {}: stop it, or name another folder with --data",
             data.display()
         ),
         Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("locking {}", path.display()))
+            return Err(error).with_context(|| format!("locking {}", path.display()));
         }
     }
+    let spool = data.join("spool");
+    let written = std::fs::create_dir_all(&spool).and_then(|()| tempfile::tempfile_in(&spool));
+    written.with_context(|| {
+        format!("the setting data cannot be used: the spool {} cannot be written", spool.display())
+    })?;
+    Ok(ServerLock { _file: file })
 }

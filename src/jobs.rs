@@ -1,46 +1,125 @@
-//! `roomtape jobs`: the work that is queued, running and done.
+//! `roomtape jobs`: the work that is queued, running and done; tried again and taken back.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use models::db::{self, JobFilter};
 use models::job::State;
-use models::{Db, Job, RecordingId};
+use models::{Db, Job, JobId, RecordingId, WallMicros};
 
+use crate::cli::{Jobs, JobsAction, JobsList};
 use crate::config::Config;
-use crate::{cli, home, log};
+use crate::{home, log};
 
-/// Jobs shown at most.
-const SHOWN: u32 = 50;
 /// How often `--watch` looks.
 const LOOK: Duration = Duration::from_millis(500);
+/// Dead jobs read at once.
+const PAGE: u32 = 200;
 
-/// Shows jobs, newest first.
+/// Does what is asked with jobs.
 ///
 /// # Errors
-/// The database cannot be read.
-pub(crate) async fn run(config: Config, args: cli::Jobs) -> anyhow::Result<ExitCode> {
-    let home = home::open(&config).await?;
+/// The database cannot be used.
+pub(crate) async fn run(config: Config, args: Jobs) -> anyhow::Result<ExitCode> {
+    let Jobs { list, action } = args;
+    if action.is_some() && (list.watch || list.state.is_some() || list.kind.is_some()) {
+        bail!("options of `jobs list` stand behind `list`");
+    }
+    let db = home::open(&config).await?.db;
+    match action.unwrap_or(JobsAction::List(list)) {
+        JobsAction::List(list) => show(&db, &list).await,
+        JobsAction::Retry { dead: true, .. } => retry_dead(&db).await,
+        JobsAction::Retry { ids, .. } => {
+            each(&ids, "to be tried again", async |id| db.retry_job(id, WallMicros::now()).await)
+                .await
+        }
+        JobsAction::Cancel { ids } => {
+            each(&ids, "cancelled", async |id| db.cancel_job(id, WallMicros::now()).await).await
+        }
+    }
+}
+
+/// Shows jobs, newest first. Fails where one of them is dead, for whoever waits for them.
+async fn show(db: &Db, list: &JobsList) -> anyhow::Result<ExitCode> {
+    let filter = JobFilter { state: list.state, kind: list.kind };
     let mut titles = HashMap::new();
     loop {
-        let jobs = home.db.jobs(None, None, SHOWN).await.context("listing jobs")?;
-        let busy = jobs.iter().any(|job| matches!(job.state, State::Ready | State::Running));
+        // Looked at first: what ends meanwhile is then among what is shown.
+        let busy = list.watch && is_busy(db, filter).await?;
+        let jobs = db.jobs(filter, None, list.limit).await.context("listing jobs")?;
         let mut lines = Vec::new();
         for job in &jobs {
-            lines.push(line(job, &title(&home.db, &mut titles, job.recording_id).await));
+            lines.push(line(job, &title(db, &mut titles, job.recording_id).await));
         }
         if jobs.is_empty() {
-            lines.push("no jobs yet".to_owned());
+            lines.push("no jobs".to_owned());
         }
         log::print(&lines.join("\n"));
-        if !args.watch || !busy {
+        if !busy {
             let dead = jobs.iter().any(|job| job.state == State::Dead);
             return Ok(if dead { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
         tokio::time::sleep(LOOK).await;
         log::print("");
     }
+}
+
+/// Whether something of it is still to be done, be it older than what is shown.
+async fn is_busy(db: &Db, filter: JobFilter) -> anyhow::Result<bool> {
+    for open in [State::Ready, State::Running] {
+        if filter.state.is_none_or(|state| state == open) {
+            let filter = JobFilter { state: Some(open), ..filter };
+            if !db.jobs(filter, None, 1).await.context("listing jobs")?.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Does something with each job; says of each that it was done, or why not.
+async fn each(
+    ids: &[JobId],
+    done: &str,
+    act: impl AsyncFn(JobId) -> db::Result<Job>,
+) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for id in ids {
+        match act(*id).await {
+            Ok(_) => log::print(&format!("{id}  {done}")),
+            Err(error @ (db::Error::NotFound { .. } | db::Error::Conflict { .. })) => {
+                log::print(&format!("{id}  not {done}: {error}"));
+                code = ExitCode::FAILURE;
+            }
+            Err(error) => return Err(error).with_context(|| format!("job {id}")),
+        }
+    }
+    Ok(code)
+}
+
+/// Tries every dead job again. One that cannot be (there is another in its place) is told, and is
+/// no failure: nothing is missing.
+async fn retry_dead(db: &Db) -> anyhow::Result<ExitCode> {
+    let filter = JobFilter { state: Some(State::Dead), kind: None };
+    let mut before = None;
+    let mut none = true;
+    loop {
+        let dead = db.jobs(filter, before, PAGE).await.context("listing dead jobs")?;
+        let ids: Vec<_> = dead.iter().map(|job| job.id).collect();
+        before = ids.last().copied();
+        if before.is_none() {
+            break;
+        }
+        none = false;
+        let retry = async |id| db.retry_job(id, WallMicros::now()).await;
+        each(&ids, "to be tried again", retry).await?;
+    }
+    if none {
+        log::print("no dead jobs");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn title(db: &Db, titles: &mut HashMap<RecordingId, String>, id: RecordingId) -> String {

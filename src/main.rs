@@ -11,7 +11,11 @@ mod home;
 mod import;
 mod jobs;
 mod log;
+mod migrate;
+mod moving;
+mod role;
 mod serve;
+mod signals;
 mod weights;
 mod worker;
 
@@ -45,7 +49,11 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
             Command::Serve => serve::run(loaded.validate()?).await?,
             Command::Demo(args) => demo::run(&cli.options, args).await?,
             Command::Import(args) => return import::run(loaded.validate()?, args).await,
-            Command::Transcribe(args) => worker::run(loaded.validate()?, args).await?,
+            Command::Ingest => role::ingest::run(loaded.validate()?).await?,
+            Command::Transcribe(args) => role::transcribe::run(loaded.validate()?, args).await?,
+            Command::Api => role::api::run(loaded.validate()?).await?,
+            Command::Migrate => migrate::run(&loaded.validate()?).await?,
+            Command::Move(args) => return moving::run(loaded, args).await,
             Command::Weights(args) => return weights::run(loaded.validate()?, args).await,
             Command::Jobs(args) => return jobs::run(loaded.validate()?, args).await,
             Command::Config => log::print(&loaded.show()),

@@ -1,7 +1,6 @@
-//! The transcription worker: the role itself (`roomtape transcribe`), and its supervision as a child
-//! process by `serve`, so that a crash inside the engine cannot cost a recording its sound.
+//! The transcription worker as a child process, started and supervised by `serve`, so that a crash
+//! inside the engine cannot cost a recording its sound.
 
-use std::io::Read as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -10,10 +9,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli;
 use crate::config::Config;
-use crate::serve::asked_to_end;
-use crate::{home, log, weights};
+use crate::log;
 
 /// First wait before a worker that died is started again; doubled each time.
 const RESTART_FIRST: Duration = Duration::from_secs(1);
@@ -45,51 +42,6 @@ pub(crate) fn settle_threads() -> anyhow::Result<()> {
         return Err(failed).with_context(|| format!("starting {}", program.display()));
     }
     Ok(())
-}
-
-/// Works until asked to end.
-///
-/// # Errors
-/// Weights that cannot be used, or a data folder that cannot be opened.
-pub(crate) async fn run(config: Config, args: cli::Transcribe) -> anyhow::Result<()> {
-    let home = home::open(&config).await?;
-    let weights = weights::choose(&config.weights, &home.weights)?;
-    let shutdown = CancellationToken::new();
-    let ender = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = asked_to_end() => {}
-            () = stdin_closed(), if args.end_with_stdin => {}
-        }
-        ender.cancel();
-    });
-    let worker = transcribe::Config {
-        worker: format!("{}:{}", hostname(), std::process::id()),
-        threads: config.threads,
-        weights,
-    };
-    transcribe::run(home.db, home.store, worker, shutdown).await.context("transcribing")
-}
-
-/// Waits until standard input has been read to its end: on a thread of its own, which a runtime
-/// that ends must not wait for.
-async fn stdin_closed() {
-    let (closed, is_closed) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let mut sink = [0_u8; 64];
-        let mut stdin = std::io::stdin();
-        while !matches!(stdin.read(&mut sink), Ok(0) | Err(_)) {}
-        let _ = closed.send(());
-    });
-    let _ = is_closed.await;
-}
-
-fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// Keeps one worker process running until `shutdown`.
@@ -133,22 +85,12 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Worker> {
     let program = std::env::current_exe().context("finding the running program")?;
     let mut command = Command::new(&program);
     command.arg("transcribe").arg("--end-with-stdin");
-    if let Some(file) = &config.file {
-        command.arg("--config").arg(file);
-    }
     command
-        .arg("--data")
-        .arg(&config.data)
-        .args(["--http", &config.http.to_string()])
-        .args(["--weights", &config.weights])
-        .args(["--threads", &config.threads.to_string()])
+        .envs(config.environment())
         .env("ROOMTAPE_LOG", log::filter())
         .env(WAIT_POLICY.0, WAIT_POLICY.1)
         .stdin(Stdio::piped())
         .kill_on_drop(true);
-    if let Some(token) = &config.operator_token {
-        command.env("ROOMTAPE_OPERATOR_TOKEN", token);
-    }
     // A Ctrl-C in the terminal is for us; we end the worker when the recordings are safe.
     #[cfg(unix)]
     command.process_group(0);

@@ -1,45 +1,90 @@
 //! Settings in two stages: raw values layered from defaults, file, environment and flags
 //! ([`Loaded`]), then a validated [`Config`].
 
+mod environment;
+mod secret;
+mod valid;
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use figment::Figment;
-use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::providers::{Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Options;
+use environment::Environment;
 
-/// Environment variables that begin with our prefix and are not settings.
-const NOT_SETTINGS: [&str; 3] = ["config", "log", "playwright"];
+pub(crate) use secret::{Address, Secret};
+pub(crate) use valid::{Config, Place};
 
-/// Settings as written, not yet checked.
+/// Settings as written, not yet checked. A text that is empty is not set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     data: PathBuf,
+    database: Address,
+    database_file: PathBuf,
+    store: Address,
+    store_key: Secret,
+    store_key_file: PathBuf,
+    store_secret: Secret,
+    store_secret_file: PathBuf,
+    backup_store: Address,
+    backup_store_key: Secret,
+    backup_store_key_file: PathBuf,
+    backup_store_secret: Secret,
+    backup_store_secret_file: PathBuf,
+    presign_s: u32,
     http: SocketAddr,
+    linger_s: u32,
+    health: String,
     icecast: String,
     rtp_bind: IpAddr,
+    worker_name: String,
     weights: String,
     threads: usize,
+    lease_s: u32,
+    limit_live: u32,
+    limit_transcribe: u32,
     allowed_hosts: Vec<String>,
-    operator_token: String,
+    operator_token: Secret,
+    operator_token_file: PathBuf,
 }
 
 impl Raw {
     fn defaults() -> Self {
         Self {
             data: default_data(),
+            database: Address::default(),
+            database_file: PathBuf::new(),
+            store: Address::default(),
+            store_key: Secret::default(),
+            store_key_file: PathBuf::new(),
+            store_secret: Secret::default(),
+            store_secret_file: PathBuf::new(),
+            backup_store: Address::default(),
+            backup_store_key: Secret::default(),
+            backup_store_key_file: PathBuf::new(),
+            backup_store_secret: Secret::default(),
+            backup_store_secret_file: PathBuf::new(),
+            presign_s: 0,
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8090)),
+            linger_s: 0,
+            health: "auto".into(),
             icecast: "127.0.0.1:8091".into(),
             rtp_bind: Ipv4Addr::LOCALHOST.into(),
+            worker_name: String::new(),
             weights: "auto".into(),
             threads: 0,
+            lease_s: 30,
+            limit_live: 0,
+            limit_transcribe: 0,
             allowed_hosts: Vec::new(),
-            operator_token: String::new(),
+            operator_token: Secret::default(),
+            operator_token_file: PathBuf::new(),
         }
     }
 }
@@ -52,34 +97,10 @@ fn default_data() -> PathBuf {
         .map_or_else(|| PathBuf::from("roomtape-data"), |dir| dir.join("roomtape"))
 }
 
-/// Settings that have been checked.
-#[derive(Debug, Clone)]
-pub(crate) struct Config {
-    /// Folder of everything kept.
-    pub(crate) data: PathBuf,
-    /// Configuration file that was read, for handing on to the worker.
-    pub(crate) file: Option<PathBuf>,
-    /// Pages and API.
-    pub(crate) http: SocketAddr,
-    /// Icecast sources; `None`: off.
-    pub(crate) icecast: Option<SocketAddr>,
-    /// Where rooms' RTP ports are opened.
-    pub(crate) rtp_bind: IpAddr,
-    /// Weights by name, file or `auto`.
-    pub(crate) weights: String,
-    /// Threads for recognition, at least one.
-    pub(crate) threads: usize,
-    /// Host names beside localhost.
-    pub(crate) allowed_hosts: Vec<String>,
-    /// What an operator must show; `None`: whoever reaches the server is its operator.
-    pub(crate) operator_token: Option<String>,
-}
-
 /// Layered settings that still know where each value came from.
 pub(crate) struct Loaded {
     figment: Figment,
     raw: Raw,
-    file: Option<PathBuf>,
 }
 
 /// Reads and layers the settings.
@@ -93,12 +114,37 @@ pub(crate) fn load(options: &Options) -> anyhow::Result<Loaded> {
     if let Some(file) = &file {
         figment = figment.merge(Toml::file_exact(file));
     }
-    let figment = figment
-        .merge(Env::prefixed("ROOMTAPE_").ignore(&NOT_SETTINGS))
-        .merge(Serialized::from(options, "default"));
-    let raw = figment.extract().context("reading the settings")?;
-    Ok(Loaded { figment, raw, file })
+    extract(figment.merge(Environment).merge(Serialized::from(options, "default")))
 }
+
+/// Reads the settings of another installation: those in `place`, a configuration file or a data
+/// folder (with or without a `roomtape.toml` of its own). Environment and flags are this one's.
+///
+/// # Errors
+/// Those of [`load`]; `place` is neither.
+pub(crate) fn load_other(place: &Path) -> anyhow::Result<Loaded> {
+    let defaults = Figment::from(Serialized::defaults(Raw::defaults()));
+    if place.is_file() {
+        return extract(defaults.merge(Toml::file_exact(place)));
+    }
+    if !place.is_dir() {
+        bail!("{} is neither a data folder nor a configuration file", place.display());
+    }
+    let mut figment = defaults.merge(Serialized::default("data", place));
+    let file = place.join(FILE);
+    if file.is_file() {
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    extract(figment)
+}
+
+fn extract(figment: Figment) -> anyhow::Result<Loaded> {
+    let raw = figment.extract().context("reading the settings")?;
+    Ok(Loaded { figment, raw })
+}
+
+/// The configuration file in a data folder.
+const FILE: &str = "roomtape.toml";
 
 fn config_file(options: &Options) -> anyhow::Result<Option<PathBuf>> {
     if let Some(file) = &options.config {
@@ -112,7 +158,7 @@ fn config_file(options: &Options) -> anyhow::Result<Option<PathBuf>> {
         .clone()
         .or_else(|| std::env::var_os("ROOMTAPE_DATA").map(PathBuf::from))
         .unwrap_or_else(default_data);
-    Ok(Some(data.join("roomtape.toml")).filter(|file| file.is_file()))
+    Ok(Some(data.join(FILE)).filter(|file| file.is_file()))
 }
 
 impl Loaded {
@@ -130,59 +176,12 @@ impl Loaded {
                         _ => "default",
                     }
                 });
-            let shown = if name == "operator_token" && value != "" {
-                "(set)".to_owned()
-            } else {
-                value.to_string()
-            };
-            let _ = writeln!(text, "{name} = {shown}  # {from}");
+            // Secrets write themselves out as no more than that they are set.
+            let _ = writeln!(text, "{name} = {value}  # {from}");
         }
         text.truncate(text.trim_end().len());
         text
     }
-
-    /// Checks the settings against each other and the machine.
-    ///
-    /// # Errors
-    /// One sentence that names the setting.
-    pub(crate) fn validate(self) -> anyhow::Result<Config> {
-        let Self { raw, file, .. } = self;
-        let icecast = match raw.icecast.as_str() {
-            "off" => None,
-            addr => Some(addr.parse().with_context(|| {
-                format!(
-                    "icecast = {addr:?} is neither an address such as 127.0.0.1:8091 nor \"off\""
-                )
-            })?),
-        };
-        let operator_token = Some(raw.operator_token).filter(|token| !token.is_empty());
-        if operator_token.as_ref().is_some_and(|token| token.len() < 16) {
-            bail!("operator_token must have at least 16 characters");
-        }
-        if operator_token.is_none() && !raw.http.ip().is_loopback() {
-            bail!(
-                "http = {} can be reached from other machines: set operator_token too, or whoever \
-                 reaches it could end recordings",
-                raw.http
-            );
-        }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Config {
-            data: absolute(&raw.data)?,
-            file,
-            http: raw.http,
-            icecast,
-            rtp_bind: raw.rtp_bind,
-            weights: raw.weights,
-            threads: if raw.threads == 0 { cores } else { raw.threads },
-            allowed_hosts: raw.allowed_hosts,
-            operator_token,
-        })
-    }
-}
-
-fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).with_context(|| format!("data = {}", path.display()))
 }
 
 #[cfg(test)]
