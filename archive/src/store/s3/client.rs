@@ -74,6 +74,10 @@ pub(super) async fn connect(
         loader = loader.region(Region::new(region.to_owned()));
     }
     let shared = loader.load().await;
+    if shared.region().is_none() {
+        let problem = "nobody says its region: add region=…, or set AWS_REGION".into();
+        return Err(Error::Address { address: address.shown(), problem });
+    }
     if let Some(credentials) = shared.credentials_provider() {
         let found = credentials.provide_credentials().await;
         found.map_err(|error| unusable(Cause::NoKey)(error.into()))?;

@@ -15,14 +15,17 @@ mod address;
 mod client;
 mod failure;
 mod large;
+mod signed;
 mod turns;
+
+#[cfg(test)]
+mod speed;
 
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumMode;
 use base64::Engine as _;
@@ -30,16 +33,19 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::error::{Cause, Error, Source};
+use super::error::{Cause, Error};
 use super::place::Secret;
 use crate::key::Key;
 pub use address::Address;
 use client::Clients;
 use failure::Failure;
+use signed::origin_of;
 use turns::Turns;
 
 /// Most names in one answer of a list; what servers allow.
 const PAGE: i32 = 1000;
+/// Where names of servers end that are known to heed conditions on puts; of others one cannot know.
+const AWS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
 /// How often a body that breaks off is asked for. A connection that broke is no reason to wait;
 /// where the server is in trouble, the next request itself is tried with waits.
 const BODY_TRIES: u32 = 4;
@@ -51,6 +57,8 @@ pub(super) struct S3 {
     turns: Turns,
     /// Scheme, host and port of the addresses that it signs.
     origin: String,
+    /// Whether a put that is only to be done where nothing is there yet is heeded as such.
+    heeds_conditions: bool,
 }
 
 impl fmt::Debug for S3 {
@@ -74,14 +82,19 @@ impl S3 {
         secret: Option<&Secret>,
     ) -> Result<Self, Error> {
         let clients = client::connect(address, key, secret).await?;
-        let turns = Turns::default();
-        let mut s3 = Self { address: address.clone(), clients, turns, origin: String::new() };
-        // Any key's will do: only the path is different.
+        let mut s3 = Self {
+            address: address.clone(),
+            clients,
+            turns: Turns::default(),
+            origin: String::new(),
+            heeds_conditions: false,
+        };
+        // Endpoints may come from the environment too. Any key's address shows where it leads.
         let key = Key::Init(models::RecordingId::new());
-        let signed = s3.presign(&key, Duration::from_secs(1), None).await?;
-        let host = signed.find("://").map_or(0, |at| at + 3);
-        let end = signed[host..].find(['/', '?']).map_or(signed.len(), |at| host + at);
-        s3.origin = signed[..end].to_owned();
+        let moment = Duration::from_secs(1);
+        s3.origin = origin_of(&s3.sign(&s3.clients.public, &key, moment, None).await?);
+        let asked = origin_of(&s3.sign(&s3.clients.inner, &key, moment, None).await?);
+        s3.heeds_conditions = AWS.iter().any(|aws| asked.ends_with(aws));
         Ok(s3)
     }
 
@@ -109,8 +122,7 @@ impl S3 {
     async fn put_in_turn(&self, key: &Key, bytes: Bytes) -> Result<(), Error> {
         let sha256 = BASE64_STANDARD.encode(Sha256::digest(&bytes));
         let given = bytes.len();
-        // AWS heeds the condition on the put itself; of others one cannot know.
-        if self.address.endpoint.is_some()
+        if !self.heeds_conditions
             && let Some(there) = self.there(key).await?
         {
             return self.compare(key, &there, &bytes, &sha256).await;
@@ -257,24 +269,6 @@ impl S3 {
             Err(failure) if !failure.has_code("NoSuchKey") => Err(remote("remove", key)(failure)),
             _ => Ok(()),
         }
-    }
-
-    pub(super) async fn presign(
-        &self,
-        key: &Key,
-        ttl: Duration,
-        disposition: Option<&str>,
-    ) -> Result<String, Error> {
-        let failed = |source: Source| {
-            let (step, what) = ("sign an address of", key.path());
-            Error::Remote { step, what, cause: Cause::Refused, source }
-        };
-        let config = PresigningConfig::expires_in(ttl).map_err(|error| failed(error.into()))?;
-        let asked = self.clients.public.get_object().bucket(&self.address.bucket);
-        let asked = asked.key(self.name(key)).response_content_type(key.content_type());
-        let asked = asked.set_response_content_disposition(disposition.map(str::to_owned));
-        let signed = asked.presigned(config).await.map_err(|error| failed(error.into()))?;
-        Ok(signed.uri().to_owned())
     }
 
     /// The name that an object has in the bucket.
