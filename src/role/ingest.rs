@@ -3,20 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use std::time::Duration;
-
 use api::{Probe, Pulse};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::Role;
 use crate::config::Config;
 use crate::home::{self, Home};
 use crate::{log, signals};
 
-/// How often it looks whether what lies in the backup store can go home.
-const DRAIN_EVERY: Duration = Duration::from_secs(30);
 /// Where it tells how it is, unless told otherwise.
 const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8092);
 
@@ -72,14 +67,7 @@ pub(crate) async fn start(
     }
     let stop = CancellationToken::new();
     let work = ::ingest::run(home.db.clone(), home.store.clone(), settings, bound, stop.clone());
-    let store = home.store.clone();
-    let draining = tokio::spawn(async move { store.keep_draining(DRAIN_EVERY).await });
-    let draining = AbortOnDropHandle::new(draining);
-    let mut role = Role::new("ingest", stop, async move {
-        let outcome = work.await.map_err(named);
-        drop(draining);
-        outcome
-    });
+    let mut role = Role::new("ingest", stop, async move { work.await.map_err(named) });
     // Dropped without an answer, it failed: the role says how.
     match is_bound.await {
         Ok(bound) => Ok((role, bound.icecast)),
