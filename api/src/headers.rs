@@ -11,6 +11,14 @@ pub(crate) const PAGE_POLICY: &str = "default-src 'self'; media-src 'self' blob:
     img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; \
     frame-ancestors 'none'";
 
+/// [`PAGE_POLICY`], for pages whose sound comes from `origin` as well.
+pub(crate) fn page_policy(origin: Option<&str>) -> HeaderValue {
+    let Some(origin) = origin else { return HeaderValue::from_static(PAGE_POLICY) };
+    let media = format!("connect-src 'self' {origin}; media-src 'self' {origin} blob:");
+    let policy = PAGE_POLICY.replace("media-src 'self' blob:", &media);
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(PAGE_POLICY))
+}
+
 /// Swagger UI sets styles from its script.
 pub(crate) const DOCS_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";

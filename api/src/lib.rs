@@ -22,6 +22,7 @@ pub mod range;
 pub mod routes;
 
 mod auth;
+mod elsewhere;
 mod extract;
 mod guard;
 mod headers;
@@ -47,6 +48,9 @@ pub struct Config {
     /// Host names, besides localhost, that the server answers to while it has no token; without a
     /// port.
     pub allowed_hosts: Vec<String>,
+    /// How long addresses are good that send clients to the object store for sound, where it can
+    /// give any; `None`: all sound goes through this server. Seven days at most.
+    pub presign: Option<std::time::Duration>,
     /// Where the process stands, for `/readyz`.
     pub pulse: Pulse,
 }
@@ -57,6 +61,7 @@ impl std::fmt::Debug for Config {
         f.debug_struct("Config")
             .field("operator_token", &self.operator_token.as_ref().map(|_| "(set)"))
             .field("allowed_hosts", &self.allowed_hosts)
+            .field("presign", &self.presign)
             .finish_non_exhaustive()
     }
 }

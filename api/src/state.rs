@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive::store::Store;
+use axum::http::HeaderValue;
 use models::room::Viewer;
 use models::{Db, Recording, RecordingId, Room, db};
 
 use crate::Config;
 use crate::auth::Token;
+use crate::elsewhere::Elsewhere;
 use crate::error::Error;
+use crate::headers;
 use crate::readiness::Probe;
 
 /// Database, objects and settings; cheap to clone.
@@ -20,6 +23,10 @@ pub(crate) struct App {
     pub(crate) token: Option<Token>,
     pub(crate) probe: Probe,
     pub(crate) allowed_hosts: Arc<[String]>,
+    /// Sends clients to the object store, where that is allowed.
+    pub(crate) elsewhere: Option<Elsewhere>,
+    /// What a page may load.
+    pub(crate) page_policy: HeaderValue,
     /// The OpenAPI document.
     pub(crate) openapi: Arc<str>,
     /// How long an answer waits for ingest to do what was asked.
@@ -33,8 +40,12 @@ impl App {
     pub(crate) fn new(db: Db, store: Store, config: Config, openapi: String) -> Self {
         let token = config.operator_token.as_deref().map(Token::new);
         let probe = Probe::new(db.clone(), store.clone(), config.pulse);
+        let elsewhere = config.presign.map(|ttl| Elsewhere::new(store.clone(), ttl));
+        let origin = elsewhere.as_ref().and(store.origin());
         Self {
             db,
+            page_policy: headers::page_policy(origin),
+            elsewhere,
             store,
             token,
             probe,

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use models::recording::State as Stage;
 use models::room::Audience;
 use models::{Chunk, Recording, RecordingId, Ticks, db};
@@ -87,6 +87,7 @@ async fn playlist(
     responses(
         (status = 200, description = "The header; it never changes.", body = [u8],
          content_type = "audio/mp4"),
+        (status = 307, description = "Where the operator allows it: to be fetched from the object store, at an address that is good for a while."),
         (status = 304, description = "The asker has it."),
         answers::Malformed, answers::Unauthorized, answers::Missing, answers::Failed
     )
@@ -102,6 +103,12 @@ async fn init(
         return Err(no_audio());
     }
     let key = Key::Init(id);
+    if let Some(elsewhere) = &app.elsewhere {
+        app.store.head(&key).await?.ok_or_else(no_audio)?;
+        if let Some(answer) = elsewhere.object(&key, room.audience, None).await? {
+            return Ok(answer);
+        }
+    }
     let bytes = app.store.get(&key, None).await.map_err(|error| match error {
         archive::store::Error::Missing(_) => no_audio(),
         other => other.into(),
@@ -121,6 +128,7 @@ async fn init(
     responses(
         (status = 200, description = "The chunk; it never changes.", body = [u8],
          content_type = "audio/mp4"),
+        (status = 307, description = "Where the operator allows it: to be fetched from the object store, at an address that is good for a while."),
         (status = 304, description = "The asker has it."),
         answers::Malformed, answers::Unauthorized, answers::Missing, answers::Failed
     )
@@ -151,6 +159,11 @@ async fn chunk(
         }
         return Ok(response);
     }
+    if let Some(elsewhere) = &app.elsewhere
+        && let Some(answer) = elsewhere.object(&key, room.audience, None).await?
+    {
+        return Ok(answer);
+    }
     let bytes = app.store.get(&key, None).await?;
     Ok(object(&key, &tag, room.audience, &asked, bytes))
 }
@@ -168,6 +181,7 @@ async fn chunk(
         (status = 200, description = "The file.", body = [u8], content_type = "audio/mp4"),
         (status = 206, description = "The range asked for.", body = [u8],
          content_type = "audio/mp4"),
+        (status = 307, description = "Where the operator allows it: to be fetched from the object store, at an address that is good for a while."),
         (status = 304, description = "The asker has it."),
         answers::Malformed, answers::Unauthorized, answers::Missing, answers::BadRange,
         answers::Failed
@@ -190,6 +204,15 @@ async fn mp4(
     if tag.is_had_by(&asked) {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
+    let keeps = handover.is_download() && !recording.state.is_open() && method == Method::GET;
+    if let Some(elsewhere) = app.elsewhere.as_ref().filter(|_| keeps)
+        && let Some(key) = elsewhere.whole(id, &layout).await?
+    {
+        let name = headers.get(header::CONTENT_DISPOSITION);
+        if let Some(answer) = elsewhere.object(&key, room.audience, name).await? {
+            return Ok(answer);
+        }
+    }
     let wanted = asked.get(header::RANGE).filter(|_| method == Method::GET);
     let wanted = wanted.filter(|_| tag.lets_range_stand(&asked));
     // What is not even text cannot be a range.
@@ -209,7 +232,7 @@ async fn mp4(
     };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/mp4"));
     headers.insert(header::CONTENT_LENGTH, (part.end - part.start).into());
-    let body = Body::from_stream(pieces(app.store, id, layout.pieces(part)));
+    let body = Body::from_stream(pieces(app.store, id, layout.pieces(part), 1));
     Ok((status, headers, body).into_response())
 }
 
@@ -248,7 +271,7 @@ async fn wave(
         let error: &(dyn std::error::Error + 'static) = error;
         tracing::error!(recording = %id, error, "sending wav failed");
     });
-    let body = Body::from_stream(futures_util::StreamExt::chain(head, samples));
+    let body = Body::from_stream(head.chain(samples));
     Ok((headers, body).into_response())
 }
 
@@ -310,26 +333,28 @@ fn ascii(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).expect("digits and ASCII punctuation")
 }
 
-/// The bytes of `pieces`, each read when the one before has been sent: memory is that of one chunk.
+/// The bytes of `pieces`, of which `ahead` are read before they are sent: memory is that of as many
+/// chunks.
 ///
 /// After an error the stream ends short of the announced length, so that the client knows.
-fn pieces(
+pub(crate) fn pieces(
     store: Store,
     id: RecordingId,
     pieces: Vec<Piece>,
+    ahead: usize,
 ) -> impl Stream<Item = Result<Bytes, archive::store::Error>> {
-    let state = (store, pieces.into_iter());
-    stream::try_unfold(state, move |(store, mut pieces)| async move {
-        let bytes = match pieces.next() {
-            None => return Ok(None),
-            Some(Piece::Header(bytes)) => bytes,
-            Some(Piece::Chunk { seq, take, range }) => {
-                store.get(&Key::Chunk(id, seq, take), Some(range)).await?
+    let read = move |piece| {
+        let store = store.clone();
+        async move {
+            match piece {
+                Piece::Header(bytes) => Ok(bytes),
+                Piece::Chunk { seq, take, range } => {
+                    store.get(&Key::Chunk(id, seq, take), Some(range)).await
+                }
             }
-        };
-        Ok(Some((bytes, (store, pieces))))
-    })
-    .inspect_err(move |error| {
+        }
+    };
+    stream::iter(pieces).map(read).buffered(ahead).inspect_err(move |error| {
         let error: &(dyn std::error::Error + 'static) = error;
         tracing::error!(recording = %id, error, "sending mp4 failed");
     })

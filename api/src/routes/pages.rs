@@ -1,6 +1,7 @@
 //! The pages: files of `web/`, embedded in the binary.
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -9,7 +10,6 @@ use rust_embed::RustEmbed;
 use crate::conditional::ETag;
 use crate::error::{Code, Error};
 use crate::extract::Path;
-use crate::headers::PAGE_POLICY;
 use crate::state::App;
 
 #[derive(RustEmbed)]
@@ -23,22 +23,26 @@ pub(crate) fn routes() -> Router<App> {
         .route("/web/{*path}", get(asset))
 }
 
-async fn index(asked: HeaderMap) -> Result<Response, Error> {
-    file("index.html", &asked)
+async fn index(State(app): State<App>, asked: HeaderMap) -> Result<Response, Error> {
+    file("index.html", &app, &asked)
 }
 
 /// One page for every recording: it reads its address and asks the API.
-async fn recording(asked: HeaderMap) -> Result<Response, Error> {
-    file("recording.html", &asked)
+async fn recording(State(app): State<App>, asked: HeaderMap) -> Result<Response, Error> {
+    file("recording.html", &app, &asked)
 }
 
-async fn asset(Path(path): Path<String>, asked: HeaderMap) -> Result<Response, Error> {
-    file(&path, &asked)
+async fn asset(
+    State(app): State<App>,
+    Path(path): Path<String>,
+    asked: HeaderMap,
+) -> Result<Response, Error> {
+    file(&path, &app, &asked)
 }
 
 /// A file of `web/`. Browsers ask each time whether it is still the same: a new binary's pages never
 /// meet an old one's scripts.
-fn file(path: &str, asked: &HeaderMap) -> Result<Response, Error> {
+fn file(path: &str, app: &App, asked: &HeaderMap) -> Result<Response, Error> {
     let file = Web::get(path)
         .ok_or_else(|| Error::new(Code::NotFound, "The server has no such page or file."))?;
     let hash = file.metadata.sha256_hash();
@@ -52,7 +56,7 @@ fn file(path: &str, asked: &HeaderMap) -> Result<Response, Error> {
         (header::CONTENT_TYPE, HeaderValue::from_static(kind(path))),
         (header::ETAG, tag.to_header()),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY)),
+        (header::CONTENT_SECURITY_POLICY, app.page_policy.clone()),
     ] {
         response.headers_mut().insert(name, value);
     }

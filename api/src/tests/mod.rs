@@ -1,5 +1,6 @@
 //! The real router on a real database and store, with chunks cut from a real conversation.
 
+mod elsewhere;
 mod jobs;
 mod media;
 mod recordings;
