@@ -13,6 +13,10 @@ export ROOMTAPE_GARAGE ?= $(TOOLS)/bin/garage
 # The newest that Debian 12's Node.js (18) runs.
 PLAYWRIGHT_VERSION := 1.61.1
 PLAYWRIGHT := $(ROOMTAPE_PLAYWRIGHT)/installed-$(PLAYWRIGHT_VERSION)
+# Tests that need not run on the second pair (PostgreSQL and Garage instead of SQLite and a folder):
+# they touch neither, or run on both anyhow.
+ON_ONE_PAIR := accuracy:: browser:: caption:: cli:: cmaf:: cluster:: conformance:: demo:: engine:: \
+	parse:: stale:: store::
 FUZZ_SECONDS ?= 20
 DEMO ?=
 
@@ -25,8 +29,9 @@ help: ## this list
 demo: packages-build ## a live room, recorded, transcribed and replayed: open the address it prints (DEMO='--speed 4')
 	cargo run --quiet -- demo $(DEMO)
 
-test: packages-test $(ROOMTAPE_GARAGE) $(PLAYWRIGHT) ## every test, real peers included (ffmpeg, Janus, Liquidsoap, Chromium, Garage)
+test: packages-test $(ROOMTAPE_GARAGE) $(PLAYWRIGHT) ## every test, real peers included (ffmpeg, Janus, Liquidsoap, Chromium, Garage, PostgreSQL)
 	cargo test --workspace
+	ROOMTAPE_TEST_PAIR=postgres cargo test --workspace --lib --bins --tests -- $(ON_ONE_PAIR:%=--skip %)
 
 lint: packages-build fmt walls ## formatting, clippy, documentation, licences, the house plan's walls
 	cargo clippy --workspace --all-targets -- -D warnings

@@ -1,15 +1,15 @@
 //! `roomtape import`.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use crate::demo;
 use crate::support::media::{self, ffmpeg};
-use crate::support::server::PROGRAM;
+use crate::support::server::program;
 use crate::support::{Server, api, data, secs};
 
 fn import(home: &Path, args: &[&str]) -> Output {
-    Command::new(PROGRAM)
+    program(home)
         .args(["import", "--weights", "demo", "--data"])
         .arg(home)
         .args(args)

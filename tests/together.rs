@@ -1,11 +1,10 @@
 //! Two rooms recorded at once, while a third recording is transcribed.
 
-use std::process::Command;
 use std::thread;
 
 use crate::demo;
 use crate::support::media::{self, ffmpeg};
-use crate::support::server::PROGRAM;
+use crate::support::server::program;
 use crate::support::{Server, api, data, rtp, secs, until};
 
 #[tokio::test]
@@ -40,7 +39,7 @@ async fn two_rooms_are_recorded_while_a_third_is_transcribed() {
     let first = api::id(&server.api.recording("first", "live", secs(20)).await);
     let second = api::id(&server.api.recording("second", "live", secs(20)).await);
 
-    let imported = Command::new(PROGRAM)
+    let imported = program(dir.path())
         .args(["import", "--data"])
         .arg(dir.path())
         .arg(data("conversation.flac"))

@@ -115,20 +115,10 @@ impl Rig {
         files
     }
 
-    /// Makes the store refuse a recording's objects (a file stands where their folder should), or
-    /// take them again.
+    /// Makes the store refuse a recording's objects (a bucket: all), or take them again.
     pub(crate) fn break_store(&self, id: RecordingId, broken: bool) {
-        let folder = self.folder.path().join("objects/recordings");
-        std::fs::create_dir_all(&folder).unwrap();
-        let in_the_way = folder.join(id.to_string());
-        let aside = self.folder.path().join(format!("{id}.aside"));
-        if broken {
-            let _ = std::fs::rename(&in_the_way, &aside);
-            std::fs::write(in_the_way, b"in the way").unwrap();
-        } else {
-            std::fs::remove_file(&in_the_way).unwrap();
-            let _ = std::fs::rename(aside, in_the_way);
-        }
+        let prefix = format!("recordings/{id}");
+        servers::pair(self.folder.path()).refuse_puts(&prefix, broken);
     }
 }
 

@@ -1,16 +1,42 @@
 //! `roomtape serve` as a process of its own.
 
+use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{LazyLock, Mutex, mpsc};
 use std::thread;
 
 use super::{Api, secs};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_roomtape");
+
+/// The program, told where the rows and objects of the data folder `data` are: in it, or on the pair
+/// of servers that these tests are to run on.
+pub fn program(data: &Path) -> Command {
+    static MIGRATED: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut command = Command::new(PROGRAM);
+    if !servers::on_postgres() {
+        return command;
+    }
+    let pair = servers::pair(data);
+    let (key, secret) = pair.keys.expect("a bucket has keys");
+    let settings = [
+        ("ROOMTAPE_DATABASE", pair.database),
+        ("ROOMTAPE_STORE", pair.store),
+        ("ROOMTAPE_STORE_KEY", key),
+        ("ROOMTAPE_STORE_SECRET", secret),
+    ];
+    if MIGRATED.lock().expect("no test holds it").insert(data.to_owned()) {
+        let mut migrate = Command::new(PROGRAM);
+        migrate.args(["migrate", "--data"]).arg(data).envs(settings.clone());
+        assert!(migrate.stdout(Stdio::null()).status().expect("running roomtape").success());
+    }
+    command.envs(settings);
+    command
+}
 
 /// A running server; killed when dropped.
 pub struct Server {
@@ -29,7 +55,7 @@ impl Server {
 
     /// The same, with its Icecast tap at `icecast`.
     pub fn start_at(data: &Path, icecast: SocketAddr) -> Self {
-        let mut child = Command::new(PROGRAM)
+        let mut child = program(data)
             .arg("serve")
             .arg("--data")
             .arg(data)

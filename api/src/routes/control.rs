@@ -26,8 +26,8 @@ use crate::extract::Path;
 use crate::problem::answers;
 use crate::state::App;
 
-/// Ingest may run in another process, whose changes are not announced here: the row is looked at
-/// this often.
+/// Ingest may run in another process, whose changes are announced here on PostgreSQL only, and not
+/// all of them for certain: the row is looked at this often.
 const POLL: Duration = Duration::from_millis(250);
 /// Until a source comes, a recording is as if it were in stereo: that carries mono too.
 const CHANNELS_UNKNOWN: u8 = 2;
@@ -149,10 +149,10 @@ async fn ask(app: &App, id: RecordingId, request: Request) -> Result<Response, E
             return Ok((status, Out(shown)).into_response());
         }
         let until = deadline.min(Instant::now() + POLL);
-        let ours = db::Change::Recording(id);
+        let news = [db::Change::Recording(id), db::Change::Unknown];
         let _ = timeout_at(until, async {
             // Missed changes (an error) are a reason to look as well.
-            while changes.recv().await.is_ok_and(|change| change != ours) {}
+            while changes.recv().await.is_ok_and(|change| !news.contains(&change)) {}
         })
         .await;
     }

@@ -276,7 +276,8 @@ impl Actor {
         let recording = place.db.create_recording(&new).await?;
         tracing::info!(room = self.room.slug, recording = %recording.id, "recording begun");
         // Where this fails the recording is there to be taken up.
-        let held = place.db.hold(recording.id, &place.worker, Grip::Firm, batch.arrived).await?;
+        let now = WallMicros::now();
+        let held = place.db.hold(recording.id, &place.worker, Grip::Firm, now).await?;
         self.open = Some(Open::new(held.ok_or(Error::Elsewhere)?, Grip::Firm));
         Ok(())
     }

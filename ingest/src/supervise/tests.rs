@@ -126,6 +126,7 @@ async fn a_room_that_must_no_longer_be_recorded_is_cut_off() {
     let feed = running.attach(&room).await.unwrap();
     send(&feed, 0..100).await;
     becomes(&rig, &room, State::Live).await;
+    until(async || (feed.batches.capacity() == FEED_BATCHES).then_some(())).await;
     room.policy = RecordingPolicy::Never;
     rig.place.db.update_room(&room).await.unwrap();
     let row = becomes(&rig, &room, State::Ended).await;

@@ -63,6 +63,18 @@ fn new(folder: &Path) -> Pair {
 }
 
 impl Pair {
+    /// How many objects there are.
+    ///
+    /// # Panics
+    /// The store cannot be read.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        let Some(bucket) = &self.bucket else { return count(Path::new(&self.store)) };
+        let info = garage().cli(&["bucket", "info", bucket]);
+        let line = info.lines().find_map(|line| line.trim().strip_prefix("Objects:"));
+        line.and_then(|count| count.trim().parse().ok()).expect("Garage tells how many there are")
+    }
+
     /// Has the store refuse what is put under `prefix`, or take it again. A folder refuses that
     /// alone (there is a file in its place), a bucket refuses everything.
     ///
@@ -75,14 +87,28 @@ impl Pair {
             return;
         }
         let place = Path::new(&self.store).join(prefix);
+        let aside = format!("{}-aside-{}", self.store, prefix.replace('/', "-"));
         if refused {
             let folder = place.parent().expect("it is below the store's folder");
             std::fs::create_dir_all(folder).expect("a folder for what is in the way");
+            // Nothing need be there yet.
+            let _ = std::fs::rename(&place, aside);
             std::fs::write(place, b"in the way").expect("something in the way");
         } else {
-            std::fs::remove_file(place).expect("it was in the way");
+            std::fs::remove_file(&place).expect("it was in the way");
+            let _ = std::fs::rename(aside, place);
         }
     }
+}
+
+/// How many files there are below a folder.
+fn count(folder: &Path) -> usize {
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        files += if path.is_dir() { count(&path) } else { 1 };
+    }
+    files
 }
 
 #[cfg(test)]
@@ -96,5 +122,6 @@ mod tests {
         assert_ne!(pair(one).database, pair(two).database);
         assert_ne!(pair(one).store, pair(two).store);
         assert_eq!(pair(one).keys.is_some(), on_postgres());
+        assert_eq!(pair(one).objects(), 0);
     }
 }
