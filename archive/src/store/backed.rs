@@ -209,7 +209,7 @@ impl Backed {
         let mut moved = 0;
         let mut failed = None;
         let found = self.backup.list("").await?;
-        let keys = found.iter().filter_map(|(path, _)| Key::parse(path));
+        let keys: Vec<Key> = found.iter().filter_map(|(path, _)| Key::parse(path)).collect();
         let mut moving = stream::iter(keys).map(|key| self.bring_home(key)).buffered(AT_ONCE);
         while let Some(done) = moving.next().await {
             match done {
