@@ -52,7 +52,8 @@ walls: ## stages do not reach past their neighbours
 fuzz: packages-build ## each fuzz target for FUZZ_SECONDS
 	fuzz/run $(FUZZ_SECONDS)
 
-bench: packages-test ## what a room costs; speed against whisper.cpp (WHISPER_CLI=…/whisper-cli)
+bench: packages-test ## what a claim and a room cost; speed against whisper.cpp (WHISPER_CLI=…/whisper-cli)
+	cargo bench --profile dev --bench claims
 	cargo bench --profile dev --bench rooms
 	cargo bench --profile dev --bench transcribe
 
