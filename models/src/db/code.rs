@@ -1,5 +1,7 @@
 //! How values are written in rows: enums by name, unsigned numbers as signed 64-bit ones.
 
+use std::borrow::Cow;
+
 use crate::chunk::GapCause;
 use crate::db::{Error, Result};
 use crate::hold::Grip;
@@ -103,6 +105,16 @@ pub(super) fn ticks(value: i64) -> Result<Ticks> {
 /// A stretch of media time as read from a row.
 pub(super) fn span(start: i64, end: i64) -> Result<Span> {
     Ok(Span { start: ticks(start)?, end: ticks(end)? })
+}
+
+/// A text as written to a row. PostgreSQL cannot hold U+0000, so that it becomes U+FFFD on every
+/// engine.
+pub(super) fn text(value: &str) -> Cow<'_, str> {
+    if value.contains('\0') {
+        Cow::Owned(value.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(value)
+    }
 }
 
 /// A number as written to a row. Beyond 63 bits (six million years of ticks) it is cut, so that

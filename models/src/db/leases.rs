@@ -3,7 +3,7 @@
 //! A claim raises the job's token. [`fence`] matches nothing once the job was taken back. A lease
 //! that has run out is taken back by the next claim of that kind; until then its holder may go on.
 
-use super::code::int;
+use super::code::{int, text};
 use super::engine::Tx;
 use super::jobs::{self, Row};
 use super::{Change, Db, Error, Result, queue};
@@ -126,7 +126,7 @@ impl Db {
                  worker = NULL, lease_until = NULL
              WHERE id = $1",
             lease.job_id.0,
-            error,
+            text(error),
             now.plus_millis(backoff_ms(job.id, job.attempt)).0,
         )?;
         tx.note(Change::Jobs);

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::code::{Code, number, parse_opt, ticks};
+use super::code::{Code, number, parse_opt, text, ticks};
 use super::engine::Tx;
 use super::rooms::room_within;
 use super::{Change, Db, Error, Result, holds, jobs, transcripts};
@@ -83,11 +83,11 @@ impl Db {
              RETURNING *",
             RecordingId::new().0,
             new.room_id.0,
-            &new.title,
+            text(&new.title),
             new.origin.code(),
             new.state.code(),
             i64::from(new.channels),
-            &new.source,
+            text(&new.source),
             new.created_at.0,
         )?;
         let recording = Recording::try_from(row.ok_or(NOT_FOUND)?)?;
@@ -133,7 +133,7 @@ impl Db {
              LIMIT $6",
             filter.room.map(|room| room.0),
             filter.state.map(Code::code),
-            filter.text.as_deref().map(containing),
+            filter.text.as_deref().map(|part| containing(&text(part))),
             filter.open_to_everyone_only.then(|| Audience::Everyone.code()),
             before.map(|id| id.0),
             i64::from(limit),
@@ -229,7 +229,7 @@ impl Db {
             id.0,
             origin.code(),
             i64::from(channels),
-            source,
+            text(source),
             started_at.map(|at| at.0),
         )?;
         tx.note(Change::Recording(id));

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::code::{Code, int, number};
+use super::code::{Code, int, number, text};
 use super::engine::Tx;
 use super::{Change, Db, Error, Result};
 use crate::id::RoomId;
@@ -28,9 +28,9 @@ impl Db {
                                 grace_ms, created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             room.id.0,
-            &room.slug,
-            &room.title,
-            &room.host,
+            text(&room.slug),
+            text(&room.title),
+            text(&room.host),
             room.audience.code(),
             room.policy.code(),
             room.rtp_port.map(i64::from),
@@ -58,9 +58,9 @@ impl Db {
                  source_key = $8, grace_ms = $9
              WHERE id = $1",
             room.id.0,
-            &room.slug,
-            &room.title,
-            &room.host,
+            text(&room.slug),
+            text(&room.title),
+            text(&room.host),
             room.audience.code(),
             room.policy.code(),
             room.rtp_port.map(i64::from),
@@ -90,7 +90,7 @@ impl Db {
     /// [`Error::NotFound`].
     pub async fn room_by_slug(&self, slug: &str) -> Result<Room> {
         let row: Option<Row> =
-            one!(self.pools, "find the room", "SELECT * FROM rooms WHERE slug = $1", slug)?;
+            one!(self.pools, "find the room", "SELECT * FROM rooms WHERE slug = $1", text(slug))?;
         row.ok_or(NOT_FOUND)?.try_into()
     }
 
@@ -119,7 +119,7 @@ async fn refuse_taken(tx: &mut Tx, room: &Room) -> Result<()> {
         "look for rooms of the same name",
         "SELECT slug, rtp_port FROM rooms WHERE id <> $1 AND (slug = $2 OR rtp_port = $3)",
         room.id.0,
-        &room.slug,
+        text(&room.slug),
         room.rtp_port.map(i64::from),
     )?;
     if others.iter().any(|(slug, _)| *slug == room.slug) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
-use super::code::{Code, int, number, parse_opt, span};
+use super::code::{Code, int, number, parse_opt, span, text};
 use super::engine::Tx;
 use super::{Db, Error, Result};
 use crate::id::TranscriptId;
@@ -59,8 +59,8 @@ pub(super) async fn insert(tx: &mut Tx, transcript: TranscriptId, segment: &Segm
         i64::from(segment.ordinal),
         int(segment.span.start.0),
         int(segment.span.end.0),
-        &segment.text,
-        segment.speaker.as_deref(),
+        text(&segment.text),
+        segment.speaker.as_deref().map(text),
         f64::from(probability(segment.confidence)),
         segment.suppressed.map(Code::code),
         write_words(&segment.words)?,

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::code::{Code, int, span};
+use super::code::{Code, int, span, text};
 use super::engine::Tx;
 use super::{Change, Db, Result, recordings};
 use crate::id::RecordingId;
@@ -71,8 +71,8 @@ pub(super) async fn put_within(
          ON CONFLICT (recording_id, label)
          DO UPDATE SET name = excluded.name, known_by = excluded.known_by",
         recording.0,
-        &speaker.label,
-        &speaker.name,
+        text(&speaker.label),
+        text(&speaker.name),
         speaker.known_by.code(),
     )?;
     run!(
@@ -80,7 +80,7 @@ pub(super) async fn put_within(
         step,
         "DELETE FROM turns WHERE recording_id = $1 AND label = $2",
         recording.0,
-        &speaker.label,
+        text(&speaker.label),
     )?;
     for turn in &speaker.turns {
         run!(
@@ -90,7 +90,7 @@ pub(super) async fn put_within(
              VALUES ($1, $2, $3, $4)
              ON CONFLICT DO NOTHING",
             recording.0,
-            &speaker.label,
+            text(&speaker.label),
             int(turn.start.0),
             int(turn.end.0),
         )?;

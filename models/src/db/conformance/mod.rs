@@ -34,6 +34,7 @@ macro_rules! suite {
                 a_room_is_read_as_it_was_written,
                 slug_and_port_belong_to_one_room,
                 an_unknown_room_is_not_found,
+                a_text_with_a_nul_in_it_is_taken,
             }
             recordings {
                 a_recording_lives_from_live_to_ended,

@@ -74,7 +74,7 @@ async fn a_listener_that_was_cut_off_says_so_and_hears_again() {
     let (ours, theirs) = (place.open().await, place.open().await);
     let mut there = theirs.changes();
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-               WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+               WHERE datname = current_database() AND application_name LIKE '% listens'";
     assert_eq!(server.psql(&place.url, cut), "2");
     until(&mut there, Change::Unknown).await;
     let room = a_room("room");
@@ -109,7 +109,7 @@ async fn what_was_done_last_is_told_before_the_end() {
     until(&mut there, Change::Room(room.id)).await;
     // Nobody is left but theirs and who asks.
     let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                AND query LIKE 'LISTEN%'";
+                AND application_name LIKE '% listens'";
     let alone = async {
         while servers::postgres().psql(&place.url, left) != "1" {
             tokio::task::yield_now().await;

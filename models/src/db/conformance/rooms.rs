@@ -65,3 +65,17 @@ pub(super) async fn an_unknown_room_is_not_found(place: &Place) {
     let new = new_recording(stranger.id, State::Live);
     assert!(matches!(db.create_recording(&new).await, Err(Error::NotFound { what: "room" })));
 }
+
+pub(super) async fn a_text_with_a_nul_in_it_is_taken(place: &Place) {
+    let db = place.open().await;
+    let room = Room { title: "a\0b".into(), host: "\0".into(), ..a_room("room") };
+    db.create_room(&room).await.unwrap();
+    let kept = db.room(room.id).await.unwrap();
+    assert_eq!((kept.title.as_str(), kept.host.as_str()), ("a\u{fffd}b", "\u{fffd}"));
+    assert!(matches!(db.room_by_slug("ro\0om").await, Err(Error::NotFound { .. })));
+    let sought = crate::db::Filter { text: Some("\0".into()), ..crate::db::Filter::default() };
+    let mut new = new_recording(room.id, State::Live);
+    new.title = "Mon\0day".into();
+    let made = db.create_recording(&new).await.unwrap();
+    assert_eq!(db.recordings(&sought, None, 10).await.unwrap(), [made]);
+}

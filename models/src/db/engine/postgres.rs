@@ -109,14 +109,17 @@ pub(super) fn pool(options: PgConnectOptions) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// A connection apart from the others, for one who keeps it.
+/// A connection apart from the others, for the one who listens; the server's list of its users tells
+/// it from them.
 pub(in crate::db) fn pool_of_one(options: &PgConnectOptions) -> PgPool {
+    let name = options.get_application_name().unwrap_or_default();
+    let options = options.clone().application_name(&format!("{name} listens"));
     PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(CONNECT_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_lazy_with(options.clone())
+        .connect_lazy_with(options)
 }
 
 /// Whether the server ended the query for a reason that will pass.
