@@ -13,11 +13,16 @@
 
 mod browser;
 mod cli;
+mod cluster;
 mod crash;
 mod demo;
 mod icecast;
 mod import;
 mod janus;
+mod jobs;
+mod moving;
+mod roles;
 mod rtp;
+mod stale;
 mod support;
 mod together;
