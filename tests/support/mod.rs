@@ -1,6 +1,7 @@
 //! What the tests are made with.
 
 pub mod api;
+pub mod cluster;
 pub mod janus;
 pub mod media;
 pub mod rtp;
