@@ -7,7 +7,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::code::{Code, int, number, ticks};
+use super::code::{Code, int, number, text, ticks};
 use super::engine::Tx;
 use super::{Change, Db, Error, Result, queue, recordings};
 use crate::id::{JobId, RecordingId};
@@ -347,7 +347,7 @@ pub(super) async fn end(
         id.0,
         state.code(),
         now.0,
-        error,
+        error.map(text),
     )?;
     tx.note(Change::Jobs);
     row.ok_or(NOT_FOUND)?.try_into()

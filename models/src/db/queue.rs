@@ -218,3 +218,25 @@ async fn take_back(tx: &mut Tx, [a, b]: [Option<&str>; 2], now: WallMicros) -> R
 
 /// Why a job that kills its workers is dead.
 const LOST: &str = "the worker was lost; so were those before it";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn looking_for_a_job_is_a_handful_of_index_probes() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("room.db").display());
+        let db = Db::open(&url).await.unwrap();
+        let explain = || sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {LOOK}"));
+        let [live, whole] = wanted(&[Kind::TranscribeLive, Kind::Transcribe]);
+        let plan: Vec<(i64, i64, i64, String)> =
+            all!(db.pools, "explain", explain(), live, whole, 1_i64).unwrap();
+        let steps: Vec<_> = plan.iter().map(|(.., step)| step.as_str()).collect();
+        for index in ["jobs_to_claim", "jobs_waiting", "jobs_leased"] {
+            assert!(steps.iter().any(|step| step.contains(index)), "{index}: {steps:?}");
+        }
+        let slow = |step: &&str| step.contains("SCAN jobs") || step.contains("TEMP B-TREE");
+        assert!(!steps.iter().any(slow), "{steps:?}");
+    }
+}
