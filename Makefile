@@ -55,6 +55,7 @@ fuzz: packages-build ## each fuzz target for FUZZ_SECONDS
 bench: packages-test ## what a claim and a room cost; speed against whisper.cpp (WHISPER_CLI=…/whisper-cli)
 	cargo bench --profile dev --bench claims
 	cargo bench --profile dev --bench rooms
+	cargo bench --profile dev --bench scale
 	cargo bench --profile dev --bench transcribe
 
 build: packages-build ## the optimised binary

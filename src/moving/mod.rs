@@ -123,7 +123,6 @@ impl Sum {
     fn report(&self, dry: bool) {
         let Self { moved, objects, bytes, there, busy, failed } = self;
         let verb = if dry { "would be moved" } else { "moved" };
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let megabytes = *bytes as f64 / 1e6;
         let mut line = format!("{moved} recordings {verb}");
         if !dry {
