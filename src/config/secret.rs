@@ -1,7 +1,7 @@
 //! Values that must not be seen: neither shown, nor logged, nor part of an error.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde::de::Error as _;
@@ -143,7 +143,7 @@ pub(super) fn or_file(name: &str, value: &str, file: &Path) -> anyhow::Result<St
 ///
 /// # Errors
 /// Those of [`or_file`].
-pub(super) fn secret(name: &str, value: Secret, file: &PathBuf) -> anyhow::Result<Option<Secret>> {
+pub(super) fn secret(name: &str, value: Secret, file: &Path) -> anyhow::Result<Option<Secret>> {
     Ok(Secret(or_file(name, value.expose(), file)?).set())
 }
 
