@@ -82,7 +82,7 @@ async fn a_laptop_moves_into_a_large_installation_and_back() {
     let missing = chunks.len() - middle;
     assert!(told.contains(&format!("1 recordings moved ({missing} objects copied")), "{told}");
     assert!(told.contains("1 are busy") && told.contains("Going on"), "{told}");
-    assert_eq!(recordings(&there).await[..], std::slice::from_ref(recording));
+    assert_eq!(recordings(&there).await[..], std::slice::from_ref(recording)[..]);
     assert_eq!(there.chunks(recording.id).await.unwrap(), chunks);
     assert_eq!(there.jobs(JobFilter::default(), None, 10).await.unwrap().len(), 1);
 
