@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[path = "../tests/support/mod.rs"]
-#[expect(dead_code, unreachable_pub, reason = "the tests use the rest")]
+#[expect(dead_code, unreachable_pub, clippy::unwrap_used, reason = "the tests use the rest")]
 mod support;
 
 use std::fs;

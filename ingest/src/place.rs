@@ -47,7 +47,6 @@ impl Place {
     }
 
     /// Gives signs of life for the worker until what this returns is dropped.
-    #[must_use]
     pub fn stay_alive(&self) -> AbortOnDropHandle<()> {
         let (db, worker) = (self.db.clone(), self.worker.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
