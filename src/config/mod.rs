@@ -218,7 +218,8 @@ mod tests {
     fn an_open_server_without_a_token_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let open = Options { http: Some(([0, 0, 0, 0], 80).into()), ..options(dir.path()) };
-        let error = load(&open).unwrap().validate().unwrap_err().to_string();
+        let config = load(&open).unwrap().validate().unwrap();
+        let error = config.check_pages().unwrap_err().to_string();
         assert!(error.contains("operator_token"), "{error}");
     }
 
