@@ -3,7 +3,7 @@
 //!
 //! A worker that died, or was cut off for so long that another took its recording, has the last
 //! seconds in its spool. Whoever went on has filled that time with concealment, in chunks of its
-//! own. [`sweep`] puts the audio in their place ([`recut`]), or at the end of a recording that is
+//! own. [`sweep`] puts the audio in their place (`recut`), or at the end of a recording that is
 //! over; where nobody has written on yet it waits. Files that the store has are removed, and nothing
 //! else is.
 

@@ -12,7 +12,7 @@
 //! - Each write a job makes carries its [`Lease`](crate::job::Lease) and is refused with
 //!   [`Error::LeaseLost`] once the job was taken over, cancelled or ended.
 //! - On PostgreSQL, where transactions run side by side, each locks what it depends on before it
-//!   reads it: see [`engine`].
+//!   reads it: see `engine`.
 //! - [`Change`]s are sent after the commit: within this process, and on PostgreSQL to other
 //!   processes too. Other processes may write to the same file, and notifications get lost, so a
 //!   listener also looks at the rows from time to time.
