@@ -16,11 +16,11 @@ PLAYWRIGHT := $(ROOMTAPE_PLAYWRIGHT)/installed-$(PLAYWRIGHT_VERSION)
 # Tests that need not run on the second pair (PostgreSQL and Garage instead of SQLite and a folder):
 # they touch neither, or run on both anyhow.
 ON_ONE_PAIR := accuracy:: browser:: caption:: cli:: cmaf:: cluster:: conformance:: demo:: engine:: \
-	parse:: stale:: store::
+	hostile:: outage::nothing_is_lost parse:: stale:: store::
 FUZZ_SECONDS ?= 20
 DEMO ?=
 
-.PHONY: help demo test lint fmt doc deny walls fuzz bench build packages-build packages-test
+.PHONY: help demo test lint fmt doc deny walls fuzz bench chaos soak build packages-build packages-test
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,7 +31,7 @@ demo: packages-build ## a live room, recorded, transcribed and replayed: open th
 
 test: packages-test $(ROOMTAPE_GARAGE) $(PLAYWRIGHT) ## every test, real peers included (ffmpeg, Janus, Liquidsoap, Chromium, Garage, PostgreSQL)
 	cargo test --workspace
-	ROOMTAPE_TEST_PAIR=postgres cargo test --workspace --lib --bins --tests -- $(ON_ONE_PAIR:%=--skip %)
+	ROOMTAPE_TEST_PAIR=postgres cargo test --workspace --tests -- $(ON_ONE_PAIR:%=--skip %)
 
 lint: packages-build fmt walls ## formatting, clippy, documentation, licences, the house plan's walls
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -49,7 +49,7 @@ deny: $(TOOLS)/bin/cargo-deny ## licences, sources and duplicate bans of every d
 walls: ## stages do not reach past their neighbours
 	.ci/walls
 
-fuzz: packages-build ## each fuzz target for FUZZ_SECONDS
+fuzz: packages-build ## each fuzz target for FUZZ_SECONDS, four side by side
 	fuzz/run $(FUZZ_SECONDS)
 
 bench: packages-test ## what a claim and a room cost; speed against whisper.cpp (WHISPER_CLI=…/whisper-cli)
@@ -57,6 +57,13 @@ bench: packages-test ## what a claim and a room cost; speed against whisper.cpp 
 	cargo bench --profile dev --bench rooms
 	cargo bench --profile dev --bench scale
 	cargo bench --profile dev --bench transcribe
+
+chaos: packages-test $(ROOMTAPE_GARAGE) ## kill -9 and a storm of faults under live rooms, everything compared (CHAOS_KILLS=20 CHAOS_STORM_S=60 CHAOS_ROOMS=10 CHAOS_SEED= CHAOS_PAIR=postgres|sqlite)
+	cargo bench --workspace --profile dev --bench chaos -- kills
+	cargo bench --workspace --profile dev --bench chaos -- storm
+
+soak: packages-test $(ROOMTAPE_GARAGE) ## memory and every packet over a long time (SOAK_MINUTES=60 SOAK_ROOMS=50 CHAOS_PAIR=postgres|sqlite)
+	cargo bench --workspace --profile dev --bench chaos -- soak
 
 build: packages-build ## the optimised binary
 	cargo build --release

@@ -1,7 +1,8 @@
-//! Transcription against whisper.cpp's own CLI: same file, same model, same threads, in turn.
+//! Transcription against others, in one run on one machine: same audio, same weights, same threads.
 //!
-//! `WHISPER_CLI=/path/to/whisper-cli cargo bench --bench transcribe -- [REPEATS]`. Without the CLI
-//! only our own time is measured. The audio is the bundled conversation, repeated.
+//! `WHISPER_CLI=/path/to/whisper-cli PEER_PYTHON=/path/to/venv/bin/python cargo bench --bench transcribe
+//! -- [REPEATS]`. A peer that is not named is left out. The audio is the bundled conversation, which has
+//! natural pauses, REPEATS times over (18: half an hour), and 16 recordings of it apart.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -15,81 +16,211 @@
 )]
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use models::Db;
 use support::data;
 use support::media::ffmpeg;
 use support::server::PROGRAM;
+use transcribe::score::{Score, Segment, Transcript, Truth, Word, score};
 
+/// Runs of each, of which the middle one counts.
 const RUNS: usize = 3;
+/// Recordings whose throughput is compared.
+const RECORDINGS: usize = 16;
+/// Length of the conversation in seconds.
+const LENGTH_S: f64 = 99.918_375;
+
+/// What one run gave.
+struct Run {
+    seconds: f64,
+    score: Score,
+}
 
 fn main() {
-    let repeats = std::env::args().find_map(|arg| arg.parse::<u32>().ok()).unwrap_or(6);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
-    let dir = tempfile::tempdir().expect("a folder");
-    let wav = dir.path().join("conversation.wav").display().to_string();
-    let model = data("../../transcribe/weights/demo/roomtape-demo.en-q5_0.bin");
-    let model = model.display().to_string();
-    let source = data("conversation.flac").display().to_string();
-    let times = (repeats - 1).to_string();
-    ffmpeg(&["-stream_loop", &times, "-i", &source, "-ac", "1", "-ar", "16000", &wav]);
-    println!(
-        "{repeats} x the conversation ({} s), {threads} threads, median of {RUNS}",
-        repeats * 100
-    );
+    let repeats = std::env::args().find_map(|arg| arg.parse::<usize>().ok()).unwrap_or(18);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let bench = Bench::new(threads);
+    bench.one_long_recording(repeats);
+    bench.many_recordings();
+}
 
-    let ours = median(|| ours(&wav, &model, &threads));
-    println!("roomtape import --transcribe, less import alone: {ours:.2} s");
-    let Some(cli) = std::env::var_os("WHISPER_CLI") else {
-        println!("no peer: set WHISPER_CLI to whisper.cpp's whisper-cli");
-        return;
-    };
-    for (name, args) in [
-        ("defaults (beam 5)", vec![]),
-        ("greedy, no context", vec!["-bs", "1", "-bo", "1", "-mc", "0"]),
-    ] {
-        let peer = median(|| {
-            let begin = Instant::now();
-            let status = Command::new(&cli)
-                .args(["-m", &model, "-f", &wav, "-t", &threads, "-np"])
-                .args(&args)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .expect("starting whisper-cli");
-            assert!(status.success());
-            begin.elapsed().as_secs_f64()
-        });
-        let command = args.join(" ");
+struct Bench {
+    dir: tempfile::TempDir,
+    threads: usize,
+    weights: String,
+}
+
+impl Bench {
+    fn new(threads: usize) -> Self {
+        let weights = data("../../transcribe/weights/demo/roomtape-demo.en-q5_0.bin");
+        let dir = tempfile::tempdir().expect("a folder");
+        Self { dir, threads, weights: weights.display().to_string() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn one_long_recording(&self, repeats: usize) {
+        let (wav, truth) = (self.path("long.wav"), truth(repeats));
+        let source = data("conversation.flac").display().to_string();
+        let (times, file) = ((repeats - 1).to_string(), wav.display().to_string());
+        ffmpeg(&["-stream_loop", &times, "-i", &source, "-ac", "1", "-ar", "16000", &file]);
         println!(
-            "whisper-cli -t {threads} {command}  [{name}]: {peer:.2} s, ratio {:.2}",
-            ours / peer
+            "one recording of {:.0} s, {} threads, middle of {RUNS} runs",
+            LENGTH_S * repeats as f64,
+            self.threads
         );
+        let ours = median(|| self.ours(std::slice::from_ref(&wav), &truth));
+        println!("roomtape import --transcribe, less import alone: {:.2} s", ours.seconds);
+        println!("    {}", ours.score);
+        let Some(cli) = std::env::var_os("WHISPER_CLI") else {
+            println!("no peer: set WHISPER_CLI to whisper.cpp's whisper-cli");
+            return;
+        };
+        for (args, what) in [
+            (&[][..], "its defaults: beam 5"),
+            (&["-bs", "1", "-bo", "1"], "its fastest: greedy, flash attention"),
+            (&["-bs", "1", "-bo", "1", "-mc", "0"], "the same without carried context"),
+            (&["-mc", "0"], "its defaults without carried context"),
+        ] {
+            let peer = median(|| self.whisper_cli(Path::new(&cli), args, &wav, &truth));
+            println!(
+                "whisper-cli -t {} {} ({what}): {:.2} s; ours takes {:.2} of it",
+                self.threads,
+                args.join(" "),
+                peer.seconds,
+                ours.seconds / peer.seconds
+            );
+            println!("    word error rate {:.2} %", peer.score.word_error_rate * 100.0);
+        }
+    }
+
+    fn many_recordings(&self) {
+        let files: Vec<PathBuf> = (0..RECORDINGS)
+            .map(|n| {
+                let file = self.path(&format!("{n}.flac"));
+                std::fs::copy(data("conversation.flac"), &file).expect("a copy");
+                file
+            })
+            .collect();
+        let ours = median(|| self.ours(&files, &truth(1)));
+        let speed = |seconds: f64| LENGTH_S * RECORDINGS as f64 / seconds;
+        println!("{RECORDINGS} recordings of {LENGTH_S} s, {} threads", self.threads);
+        println!("roomtape: {:.2} s, {:.1} x real time", ours.seconds, speed(ours.seconds));
+        let Some(python) = std::env::var_os("PEER_PYTHON") else {
+            println!("no peer: set PEER_PYTHON to a Python that has faster-whisper");
+            return;
+        };
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
+        let model = self.path("ctranslate2");
+        let convert = Command::new(&python)
+            .arg(scripts.join("ggml_to_ctranslate2.py"))
+            .args([Path::new(&self.weights), &model])
+            .status();
+        assert!(convert.expect("starting Python").success());
+        let mut times = Vec::new();
+        for _ in 0..RUNS {
+            let mut command = Command::new(&python);
+            command.arg(scripts.join("faster_whisper_bench.py")).arg("--threads");
+            command.arg(self.threads.to_string()).arg("--at-once").arg(self.threads.to_string());
+            command.arg("--truth").arg(data("conversation.json"));
+            command.arg("--model").arg(&model).args(&files);
+            let output = command.output().expect("starting Python");
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let last = text.lines().last().unwrap_or_default().to_owned();
+            let said: serde_json::Value = serde_json::from_str(&last).expect("a line of JSON");
+            times.push((said["seconds"].as_f64().expect("seconds"), last));
+        }
+        times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (seconds, said) = &times[RUNS / 2];
+        println!("faster-whisper: {said}");
+        println!("throughput: {:.2} of faster-whisper's", seconds / ours.seconds);
+    }
+
+    /// From recordings to their words: a whole run of the program less one without words.
+    fn ours(&self, files: &[PathBuf], truth: &Truth) -> Run {
+        let threads = self.threads.to_string();
+        let words = ["--transcribe", "--weights", &self.weights, "--threads", &threads];
+        let (home, with) = import(files, &words);
+        let (_, without) = import(files, &[]);
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let transcript = runtime.block_on(words_in(home.path()));
+        Run { seconds: with - without, score: score(truth, &transcript) }
+    }
+
+    fn whisper_cli(&self, cli: &Path, args: &[&str], wav: &Path, truth: &Truth) -> Run {
+        let (out, begin) = (self.path("peer"), Instant::now());
+        let status = Command::new(cli)
+            .args(["-m", &self.weights, "-t", &self.threads.to_string(), "-np", "-otxt", "-of"])
+            .args([&out, Path::new("-f"), wav])
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.expect("starting whisper-cli").success());
+        let seconds = begin.elapsed().as_secs_f64();
+        let text = std::fs::read_to_string(out.with_extension("txt")).expect("its text");
+        let word = |text: &str| Word { start_ms: 0, end_ms: 0, text: text.to_owned() };
+        let words = text.split_whitespace().map(word).collect();
+        let segments = vec![Segment { start_ms: 0, suppressed: None, words }];
+        Run { seconds, score: score(truth, &Transcript { segments }) }
     }
 }
 
-/// Seconds from a recording to its words: a whole run of the program less one without words.
-fn ours(wav: &str, model: &str, threads: &str) -> f64 {
-    timed(wav, &["--transcribe", "--weights", model, "--threads", threads]) - timed(wav, &[])
-}
-
-fn timed(wav: &str, args: &[&str]) -> f64 {
+/// Imports files into an installation of their own; how long that took.
+fn import(files: &[PathBuf], args: &[&str]) -> (tempfile::TempDir, f64) {
     let home = tempfile::tempdir().expect("a folder");
     let begin = Instant::now();
     let status = Command::new(PROGRAM)
-        .args(["import", "--data", &home.path().display().to_string(), wav])
+        .args(["import", "--data", &home.path().display().to_string()])
+        .args(files)
         .args(args)
         .stdout(Stdio::null())
-        .status()
-        .expect("starting roomtape");
-    assert!(status.success() && Path::new(wav).exists());
-    begin.elapsed().as_secs_f64()
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.expect("starting roomtape").success());
+    (home, begin.elapsed().as_secs_f64())
 }
 
-fn median(mut run: impl FnMut() -> f64) -> f64 {
-    let mut times: Vec<f64> = (0..RUNS).map(|_| run()).collect();
-    times.sort_by(f64::total_cmp);
-    times[RUNS / 2]
+/// The words of an installation's first recording.
+async fn words_in(home: &Path) -> Transcript {
+    let db = Db::open(&format!("sqlite:{}", home.join("roomtape.db").display())).await;
+    let db = db.expect("the database");
+    let recordings =
+        db.recordings(&models::db::Filter::default(), None, 1).await.expect("the recordings");
+    let id = recordings.first().expect("a recording").id;
+    let transcript = db.transcript_version(id, None).await.expect("a transcript").expect("one");
+    println!(
+        "    coverage: {:?} of {} of speech",
+        transcript.coverage.share(),
+        transcript.coverage.speech
+    );
+    let segments = db.segments(transcript.id, 0).await.expect("its segments");
+    Transcript { segments: segments.iter().map(Into::into).collect() }
+}
+
+/// The truth about the conversation so many times over.
+fn truth(repeats: usize) -> Truth {
+    let text = std::fs::read_to_string(data("conversation.json")).expect("the truth");
+    let once = Truth::parse(&text).expect("the truth");
+    let mut whole = Truth { turns: Vec::new() };
+    for n in 0..repeats {
+        let mut turns = once.turns.clone();
+        for word in turns.iter_mut().flat_map(|turn| &mut turn.words) {
+            word.start += LENGTH_S * n as f64;
+            word.end += LENGTH_S * n as f64;
+        }
+        whole.turns.extend(turns);
+    }
+    whole
+}
+
+fn median(mut run: impl FnMut() -> Run) -> Run {
+    let mut runs: Vec<Run> = (0..RUNS).map(|_| run()).collect();
+    runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    runs.swap_remove(RUNS / 2)
 }

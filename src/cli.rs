@@ -1,13 +1,17 @@
 //! The command line as typed. Nothing is checked here beyond its form.
 
+mod reprocess;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use models::{JobId, job};
+use models::{JobId, RecordingId, job};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub(crate) use reprocess::{Reprocess, ReprocessAction, ReprocessNew};
 
 /// Records live audio rooms, writes down what was said and plays it back with the words in step.
 #[derive(Debug, Parser)]
@@ -117,10 +121,32 @@ pub(crate) enum Command {
     Migrate,
     /// Move recordings to another installation
     Move(Move),
+    /// Read back everything that is kept, and name what is not as it was
+    Verify(Verify),
+    /// Mend what `verify` names
+    Repair(Repair),
+    /// Make, save and check receipts: what was kept of a recording, signed
+    Receipt {
+        #[command(subcommand)]
+        action: ReceiptAction,
+    },
+    /// Versions of a recording's words: which there are, what they differ in, which people are shown,
+    /// and the edits laid over them
+    Transcript {
+        #[command(subcommand)]
+        action: TranscriptAction,
+    },
     /// List, fetch and check Whisper weights
     Weights(Weights),
     /// Show the work that is queued, running and done
     Jobs(Jobs),
+    /// Measure how fast this machine is
+    Bench {
+        #[command(subcommand)]
+        action: BenchAction,
+    },
+    /// Transcribe recordings again, in bulk, with other weights
+    Reprocess(Reprocess),
     /// Show every setting and where it comes from
     Config,
     /// Print the OpenAPI document of the API
@@ -164,6 +190,9 @@ pub(crate) struct Transcribe {
     /// End when standard input closes: how a worker ends with the process that started it
     #[arg(long, hide = true)]
     pub(crate) end_with_stdin: bool,
+    /// Do nothing but what `reprocess` queues for these weights: no live room, no new recording
+    #[arg(long)]
+    pub(crate) only_batches: bool,
 }
 
 /// Arguments of `move`. An installation is given by its data folder or its configuration file; the
@@ -188,6 +217,140 @@ pub(crate) struct Move {
     /// Objects copied at once
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) jobs: usize,
+}
+
+/// Arguments of `verify`. Exit status: 0 nothing is damaged, 1 something is, 2 it could not be looked at.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Recordings [default: all]
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recordings: Vec<RecordingId>,
+    /// Say it in JSON: a line for each damage, and one for the sum
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Objects read at once
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) jobs: usize,
+}
+
+/// Arguments of `repair`. Exit status: 0 nothing is left, 1 something is, 2 it could not be tried.
+#[derive(Debug, Args)]
+pub(crate) struct Repair {
+    /// Recordings [default: all]
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recordings: Vec<RecordingId>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Make a gap of what is lost for good
+    #[arg(long)]
+    pub(crate) conceal: bool,
+    /// Remove objects of recordings that no row knows
+    #[arg(long)]
+    pub(crate) remove_unknown: bool,
+    /// Objects read at once
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) jobs: usize,
+}
+
+/// What to do with receipts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReceiptAction {
+    /// Make a key that signs receipts: FILE, and its public half FILE.pub
+    Keygen {
+        /// Where to; nothing may be there
+        file: PathBuf,
+    },
+    /// Make receipts that are missing, and sign those that nobody has signed
+    Make {
+        /// Recordings [default: all]
+        #[arg(value_name = "RECORDING")]
+        recordings: Vec<RecordingId>,
+        /// Make another one although nothing has changed
+        #[arg(long, requires = "recordings")]
+        again: bool,
+    },
+    /// Write a recording's receipt and its signature to files
+    Save {
+        /// Recording
+        recording: RecordingId,
+        /// Folder they go to
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Check a receipt, its signature and the sound, without any database
+    Check {
+        /// Receipt
+        file: PathBuf,
+        /// Signature [default: FILE.sig, where there is one]
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
+        /// Public key that it has to be signed with
+        #[arg(long, value_name = "FILE|BASE64")]
+        key: Option<String>,
+        /// The recording's MP4, to be compared with it chunk by chunk
+        #[arg(long, value_name = "FILE")]
+        audio: Option<PathBuf>,
+    },
+}
+
+/// What to do with the words of a recording.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TranscriptAction {
+    /// List the versions of the words, and which of them people are shown
+    List {
+        /// Recording
+        recording: RecordingId,
+    },
+    /// Show people another version of the words
+    ///
+    /// Any complete version may be shown. To roll back, promote an older one: no version is ever
+    /// changed or removed by it, and edits are laid over whichever is shown.
+    Promote {
+        /// Recording
+        recording: RecordingId,
+        /// Version: a number from `roomtape transcript list`
+        version: u32,
+    },
+    /// Show what two versions differ in, word by word, without edits
+    ///
+    /// Each line begins with the media time. [-words-] are in FROM only, {+words+} in TO only.
+    Diff {
+        /// Recording
+        recording: RecordingId,
+        /// The older version
+        from: u32,
+        /// The newer version
+        to: u32,
+        /// Use colours: `auto` where the output is a terminal and NO_COLOR is not set
+        #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+        color: Colour,
+    },
+    /// List the edits that are laid over every version
+    Edits {
+        /// Recording
+        recording: RecordingId,
+    },
+    /// Undo an edit: what was below it is shown again
+    ///
+    /// One that another was made over is undone after that.
+    Undo {
+        /// Recording
+        recording: RecordingId,
+        /// Edit: a number from `roomtape transcript edits`
+        edit: u32,
+    },
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal
+    Auto,
+    /// Anywhere
+    Always,
+    /// Nowhere
+    Never,
 }
 
 /// Arguments of `weights`.
@@ -218,6 +381,14 @@ pub(crate) enum WeightsAction {
         /// Names in the catalogue
         names: Vec<String>,
     },
+}
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum BenchAction {
+    /// How many windows of a recording to read at once, and with how many threads each (workers find
+    /// this out for themselves when they start)
+    Transcribe,
 }
 
 /// Arguments of `jobs`.

@@ -20,6 +20,8 @@ pub(crate) struct Home {
     pub(crate) spool: PathBuf,
     /// Whisper weights.
     pub(crate) weights: PathBuf,
+    /// What this process counts of recording.
+    pub(crate) meters: ingest::Meters,
 }
 
 /// Opens database and store. On this machine nothing is made but what of the two is kept here.
@@ -34,12 +36,23 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<Home> {
         None => open_store(&config.store, data).await?,
         Some(backup) => open_pair(&config.store, backup, data).await?,
     };
-    Ok(Home { db, store, spool: data.join("spool"), weights: weights_dir(data) })
+    let (spool, weights, meters) = (data.join("spool"), weights_dir(data), Default::default());
+    Ok(Home { db, store, spool, weights, meters })
 }
 
 async fn open_store(place: &Place, data: &Path) -> anyhow::Result<Store> {
     let opened = Store::open(&named(place, data)).await;
     opened.with_context(|| unusable(place))
+}
+
+/// The backup by itself, where there is one, for whoever looks for what is damaged in the store.
+///
+/// # Errors
+/// One sentence that names the setting which cannot be used.
+pub(crate) async fn backup(config: &Config) -> anyhow::Result<Option<Store>> {
+    let Some(backup) = &config.backup_store else { return Ok(None) };
+    let opened = Store::open_even_away(&named(backup, &config.data)).await;
+    opened.map(|(store, _)| Some(store)).with_context(|| unusable(backup))
 }
 
 /// A store and its backup. One of them may be away: that is what the other is for.

@@ -13,7 +13,7 @@ use models::{Recording, Room, RoomId, WallMicros};
 
 use crate::config::Config;
 use crate::home::Home;
-use crate::{cli, home, log, worker};
+use crate::{cli, home, log, receipts, worker};
 
 /// How often the transcription's progress is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -39,6 +39,15 @@ pub(crate) async fn run(config: Config, args: cli::Import) -> anyhow::Result<Exi
         .await;
     let imported: Vec<Recording> = outcomes.iter().flatten().cloned().collect();
     let failed = outcomes.len() - imported.len();
+    for recording in &imported {
+        let made = receipts::make(&home.db, config.receipt_key.as_ref(), recording.id).await;
+        if let Err(error) = made {
+            // Whoever records makes it sooner or later.
+            log::failure(
+                &error.context(format!("the receipt of {} is not made yet", recording.id)),
+            );
+        }
+    }
 
     let untold = if args.transcribe && !imported.is_empty() {
         transcribe(&config, &home, &imported, &bars).await?
@@ -129,7 +138,7 @@ async fn transcribe(
     recordings: &[Recording],
     bars: &MultiProgress,
 ) -> anyhow::Result<usize> {
-    let mut worker = worker::start(config)?;
+    let mut worker = worker::start(config, worker::Duty::Everything)?;
     let total: u64 = recordings.iter().map(|recording| recording.duration.as_millis()).sum();
     let bar = bars.add(ProgressBar::new(total).with_style(style("transcribing")));
     let outcome = loop {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use models::db::{self, JobFilter};
-use models::job::State;
+use models::job::{Cost, State};
 use models::{Db, Job, JobId, RecordingId, WallMicros};
 
 use crate::cli::{Jobs, JobsAction, JobsList};
@@ -137,6 +137,7 @@ fn line(job: &Job, title: &str) -> String {
         models::job::Kind::Transcribe => "transcribe",
     };
     let state = match job.state {
+        State::Ready if job.held => "paused",
         State::Ready if job.attempt > 0 => "waits to try again",
         State::Ready => "queued",
         State::Running => "running",
@@ -148,9 +149,37 @@ fn line(job: &Job, title: &str) -> String {
     let percent = (job.done.0 * 100).checked_div(job.total.0);
     let progress = percent.map_or("  - %".to_owned(), |done| format!("{:>3} %", done.min(100)));
     let mut line = format!("{}  {kind:<10}  {state:<18}  {progress}  {title}", job.id);
+    if let Some(cost) = &job.cost {
+        line.push_str(&format!("  ({})", paid(cost)));
+    }
     if let Some(error) = error {
         line.push_str("  — ");
         line.push_str(error);
     }
     line
+}
+
+/// What it took, in a few words.
+fn paid(cost: &Cost) -> String {
+    let Cost { wall_ms, audio, windows, threads, device } = cost;
+    let (took, factor) = (*wall_ms as f64 / 1e3, audio.as_millis() as f64 / *wall_ms as f64);
+    let thread = if *threads == 1 { "thread" } else { "threads" };
+    format!(
+        "{took:.1} s for {} s of audio, {factor:.1}x; {windows} windows, {threads} {thread}, {device}",
+        audio.as_millis().div_ceil(1_000)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use models::Ticks;
+
+    use super::*;
+
+    #[test]
+    fn a_cost_is_said_in_a_few_words() {
+        let (audio, device) = (Ticks::from_secs(100), "cpu".to_owned());
+        let cost = Cost { wall_ms: 4_000, audio, windows: 5, threads: 2, device };
+        assert_eq!(paid(&cost), "4.0 s for 100 s of audio, 25.0x; 5 windows, 2 threads, cpu");
+    }
 }

@@ -54,11 +54,16 @@ pub(crate) async fn start(config: &Config) -> anyhow::Result<Server> {
     let lock = home::lock(&config.data)?;
     let home = home::open(config).await?;
     let pulse = Pulse::starting();
-    let (api, http) = api::start(config, &home, pulse.clone()).await?;
+    let (api, http) =
+        api::start(config, &home, pulse.clone(), Some(ingest::metrics(&home))).await?;
     let (ingest, icecast) = ingest::start(config, &home).await?;
     pulse.ready();
     let stop_worker = CancellationToken::new();
-    let worker = tokio::spawn(worker::supervise(config.clone(), stop_worker.clone()));
+    let worker = tokio::spawn(worker::supervise(
+        config.clone(),
+        worker::Duty::Everything,
+        stop_worker.clone(),
+    ));
     let config = config.clone();
     Ok(Server { http, icecast, ingest, api, worker, stop_worker, pulse, config, _lock: lock })
 }

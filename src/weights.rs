@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use models::{Db, job};
 use transcribe::weights::catalogue::{self, CATALOGUE, Entry};
 use transcribe::weights::{Weights, fetch, ggml};
 
@@ -116,6 +117,48 @@ pub(crate) fn choose(setting: &str, dir: &Path) -> anyhow::Result<Weights> {
             bail!("weights = {other:?} is neither a file nor a name in `roomtape weights list`")
         }
     }
+}
+
+/// Weights that work may ask for, here or elsewhere.
+pub(crate) struct Asked {
+    /// What they are.
+    pub(crate) weights: job::Weights,
+    /// The setting under which they are here; `None`: they are not.
+    pub(crate) here: Option<String>,
+}
+
+/// The weights that `setting` means: those that are here, in the catalogue, or that some worker has
+/// had.
+///
+/// # Errors
+/// Nobody knows them, or what is here is not whole.
+pub(crate) async fn asked(setting: &str, dir: &Path, db: &Db) -> anyhow::Result<Asked> {
+    let entry = catalogue::find(setting);
+    if let Some(entry) = entry.filter(|entry| !dir.join(entry.file_name()).is_file()) {
+        let (name, sha256) = (entry.name.to_owned(), entry.sha256.to_owned());
+        return Ok(Asked { weights: job::Weights { name, sha256 }, here: None });
+    }
+    match choose(setting, dir) {
+        Ok(weights) => {
+            let weights = job::Weights { name: weights.name, sha256: weights.sha256 };
+            Ok(Asked { weights, here: Some(setting.to_owned()) })
+        }
+        Err(unknown) => {
+            let workers = db.transcribers().await.context("looking at the workers")?;
+            let known = workers.into_iter().map(|worker| worker.made_by);
+            let found = known.into_iter().find(|made_by| made_by.weights == setting);
+            let Some(found) = found else { return Err(unknown) };
+            let (name, sha256) = (found.weights, found.weights_sha256);
+            Ok(Asked { weights: job::Weights { name, sha256 }, here: None })
+        }
+    }
+}
+
+/// The setting under which these weights are here: the configured one, or their own name.
+pub(crate) fn setting_of(weights: &job::Weights, configured: &str, dir: &Path) -> Option<String> {
+    let is_it =
+        |setting: &&str| choose(setting, dir).is_ok_and(|chosen| chosen.sha256 == weights.sha256);
+    [configured, &weights.name].into_iter().find(is_it).map(ToOwned::to_owned)
 }
 
 fn published(entry: &'static Entry, path: PathBuf) -> anyhow::Result<Weights> {

@@ -44,12 +44,21 @@ pub(crate) fn settle_threads() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a worker process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// Whatever there is to do.
+    Everything,
+    /// What asks for its weights.
+    Batches,
+}
+
 /// Keeps one worker process running until `shutdown`.
-pub(crate) async fn supervise(config: Config, shutdown: CancellationToken) {
+pub(crate) async fn supervise(config: Config, duty: Duty, shutdown: CancellationToken) {
     let mut wait = RESTART_FIRST;
     while !shutdown.is_cancelled() {
         let started = Instant::now();
-        match start(&config) {
+        match start(&config, duty) {
             Ok(mut worker) => tokio::select! {
                 ended = worker.ended() => tracing::error!(
                     status = ?ended.ok(),
@@ -81,10 +90,13 @@ pub(crate) struct Worker {
 ///
 /// # Errors
 /// The program cannot be started.
-pub(crate) fn start(config: &Config) -> anyhow::Result<Worker> {
+pub(crate) fn start(config: &Config, duty: Duty) -> anyhow::Result<Worker> {
     let program = std::env::current_exe().context("finding the running program")?;
     let mut command = Command::new(&program);
     command.arg("transcribe").arg("--end-with-stdin");
+    if duty == Duty::Batches {
+        command.arg("--only-batches");
+    }
     command
         .envs(config.environment())
         .env("ROOMTAPE_LOG", log::filter())

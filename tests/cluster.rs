@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use archive::{Key, Store, store};
+use archive::{Key, Store};
 use models::{Db, db};
 use serde_json::{Value, json};
 
@@ -139,13 +139,7 @@ async fn check_words(api: &Api, id: &str, row: &Value) {
 }
 
 async fn objects(installation: &Installation) -> BTreeSet<String> {
-    let bucket = &installation.bucket;
-    let place = store::Place {
-        url: bucket.url.clone(),
-        key: Some(bucket.key.clone()),
-        secret: Some(bucket.secret.clone().into()),
-    };
-    let store = Store::open(&place).await.unwrap();
+    let store = Store::open(&installation.store).await.unwrap();
     store.list("").await.unwrap().into_iter().map(|(path, _)| path).collect()
 }
 

@@ -23,12 +23,11 @@ pub fn score_of(segments: Vec<Segment>) -> Score {
 #[tokio::test]
 async fn the_demo_ends_with_a_replay_whose_words_are_right() {
     let dir = tempfile::tempdir().unwrap();
-    let demo = Command::new(PROGRAM)
-        .args(["demo", "--once", "--speed", "8", "--http", "127.0.0.1:0"])
+    let mut demo = Command::new(PROGRAM);
+    demo.args(["demo", "--once", "--speed", "8", "--http", "127.0.0.1:0"])
         .args(["--icecast", "127.0.0.1:0", "--weights", "demo", "--data"])
-        .arg(dir.path())
-        .output()
-        .unwrap();
+        .arg(dir.path());
+    let demo = servers::output(&mut demo, secs(400)).unwrap();
     let said = String::from_utf8_lossy(&demo.stdout);
     let complained = String::from_utf8_lossy(&demo.stderr);
     assert!(demo.status.success(), "{said}\n{complained}");

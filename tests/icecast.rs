@@ -89,11 +89,10 @@ async fn a_room_that_must_not_be_recorded_is_refused_and_nothing_is_written() {
     let room = server.api.post("/api/rooms", room).await;
     let key = room["source_key"].as_str().unwrap();
     let input = data("conversation.opus");
-    let pushed = std::process::Command::new("ffmpeg")
-        .args(["-nostdin", "-loglevel", "error", "-i", input.to_str().unwrap(), "-c", "copy"])
-        .args(["-f", "ogg", "-content_type", "audio/ogg", &server.mount("private", key)])
-        .output()
-        .unwrap();
+    let mut push = std::process::Command::new("ffmpeg");
+    push.args(["-nostdin", "-loglevel", "error", "-i", input.to_str().unwrap(), "-c", "copy"])
+        .args(["-f", "ogg", "-content_type", "audio/ogg", &server.mount("private", key)]);
+    let pushed = servers::output(&mut push, secs(60)).unwrap();
     let said = String::from_utf8_lossy(&pushed.stderr);
     assert!(!pushed.status.success() && said.contains("403"), "{said}");
     let start =

@@ -9,12 +9,9 @@ use crate::support::server::program;
 use crate::support::{Server, api, data, secs};
 
 fn import(home: &Path, args: &[&str]) -> Output {
-    program(home)
-        .args(["import", "--weights", "demo", "--data"])
-        .arg(home)
-        .args(args)
-        .output()
-        .unwrap()
+    let mut command = program(home);
+    command.args(["import", "--weights", "demo", "--data"]).arg(home).args(args);
+    servers::output(&mut command, secs(400)).unwrap()
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Output;
 
 use crate::support::data;
-use crate::support::server::program;
+use crate::support::server::{SOON, program};
 
 fn roomtape(home: &Path, args: &[&str]) -> Output {
-    program(home).args(args).arg("--data").arg(home).output().unwrap()
+    servers::output(program(home).args(args).arg("--data").arg(home), SOON).unwrap()
 }
 
 /// What it says, where it ends well.

@@ -12,17 +12,25 @@
 #![cfg(unix)]
 
 mod browser;
+mod check;
 mod cli;
 mod cluster;
 mod crash;
 mod demo;
+mod full;
+mod hostile;
 mod icecast;
 mod import;
 mod janus;
 mod jobs;
 mod moving;
+mod outage;
+mod reprocess;
 mod roles;
 mod rtp;
 mod stale;
+#[expect(dead_code, reason = "`make chaos` uses the rest")]
 mod support;
 mod together;
+mod transcript;
+mod verify;

@@ -1,7 +1,7 @@
 //! `roomtape move`: a laptop's recordings into a large installation, and back.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use models::db::{Filter, JobFilter, NewRecording};
 use models::recording::{Origin, State};
@@ -9,11 +9,12 @@ use models::{Db, Recording, WallMicros};
 
 use crate::support::cluster::Installation;
 use crate::support::data;
-use crate::support::server::PROGRAM;
+use crate::support::server::{PROGRAM, SOON};
 
 fn imported(folder: &Path) {
     let file = data("conversation.flac");
-    let run = Command::new(PROGRAM).args(["import", "--data"]).arg(folder).arg(file).output();
+    let mut import = Command::new(PROGRAM);
+    let run = servers::output(import.args(["import", "--data"]).arg(folder).arg(file), SOON);
     assert!(run.unwrap().status.success());
 }
 
@@ -27,7 +28,7 @@ async fn recordings(db: &Db) -> Vec<Recording> {
 
 fn moved(installation: &Installation, args: &[&str], folder: &Path) -> Output {
     let mut command = installation.command("move", "mover");
-    command.args(["--jobs", "1"]).args(args).arg(folder).stdout(Stdio::piped()).output().unwrap()
+    servers::output(command.args(["--jobs", "1"]).args(args).arg(folder), SOON).unwrap()
 }
 
 /// What a run that succeeds says.

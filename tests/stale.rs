@@ -2,27 +2,29 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Instant;
 
 use models::db::JobFilter;
 use models::job::{Class, Kind, Limits, State};
 use models::{Db, Job, RecordingId, Segment, Transcript, WallMicros};
 
 use crate::demo;
-use crate::support::server::PROGRAM;
+use crate::support::server::{PROGRAM, SOON};
 use crate::support::{data, secs, until};
 
 /// `roomtape transcribe` as a process of its own, with a lease of two seconds.
 struct Worker {
-    process: Child,
+    process: servers::Process,
     log: Receiver<String>,
 }
 
 impl Worker {
     fn start(folder: &Path, database: &str, name: &str) -> Self {
-        let mut process = Command::new(PROGRAM)
+        let mut command = Command::new(PROGRAM);
+        command
             .args(["transcribe", "--weights", "demo", "--threads", "1", "--health", "off"])
             .args(["--worker-name", name, "--data"])
             .arg(folder)
@@ -31,10 +33,9 @@ impl Worker {
             .env("ROOMTAPE_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stderr.take().unwrap());
+            .stderr(Stdio::piped());
+        let mut process = servers::Process::start(name, &mut command).unwrap();
+        let lines = BufReader::new(process.stderr().unwrap());
         let (said, log) = mpsc::channel();
         thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
@@ -45,26 +46,26 @@ impl Worker {
     }
 
     fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
-        assert!(sent.unwrap().success());
+        self.process.signal(signal);
     }
 
     /// Waits until it says `what`.
     fn says(&self, what: &str) {
-        while !self.log.recv_timeout(secs(60)).unwrap().contains(what) {}
+        let deadline = Instant::now() + SOON;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.log.recv_timeout(left);
+            let line = line.unwrap_or_else(|_| panic!("waited in vain for it to say {what}"));
+            if line.contains(what) {
+                return;
+            }
+        }
     }
 
     /// Ends it as a service manager does.
     fn terminate(mut self) {
         self.signal("-TERM");
-        assert!(self.process.wait().unwrap().success());
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        assert!(self.process.wait(SOON).success());
     }
 }
 
@@ -118,11 +119,9 @@ async fn nor_does_it_on_postgresql() {
 }
 
 async fn stop_and_go_on(folder: &Path, database: &str) {
-    let imported = Command::new(PROGRAM)
-        .args(["import", "--database", database, "--data"])
-        .arg(folder)
-        .arg(data("conversation.flac"))
-        .status();
+    let mut import = Command::new(PROGRAM);
+    import.args(["import", "--database", database, "--data"]).arg(folder);
+    let imported = servers::status(import.arg(data("conversation.flac")), SOON);
     assert!(imported.unwrap().success());
     let db = Db::open(database).await.unwrap();
     let jobs = db.jobs(JobFilter::default(), None, 10).await.unwrap();

@@ -4,7 +4,7 @@ use std::thread;
 
 use crate::demo;
 use crate::support::media::{self, ffmpeg};
-use crate::support::server::program;
+use crate::support::server::{SOON, program};
 use crate::support::{Server, api, data, rtp, secs, until};
 
 #[tokio::test]
@@ -39,13 +39,9 @@ async fn two_rooms_are_recorded_while_a_third_is_transcribed() {
     let first = api::id(&server.api.recording("first", "live", secs(20)).await);
     let second = api::id(&server.api.recording("second", "live", secs(20)).await);
 
-    let imported = program(dir.path())
-        .args(["import", "--data"])
-        .arg(dir.path())
-        .arg(data("conversation.flac"))
-        .status()
-        .unwrap();
-    assert!(imported.success());
+    let mut import = program(dir.path());
+    import.args(["import", "--data"]).arg(dir.path()).arg(data("conversation.flac"));
+    assert!(servers::status(&mut import, SOON).unwrap().success());
     let third = api::id(&server.api.recording("imports", "ended", secs(10)).await);
     let transcript = server.api.transcript(&third, secs(300)).await;
     let score = demo::score(&transcript);

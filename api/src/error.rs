@@ -73,10 +73,18 @@ codes! {
     UnknownChunk = NOT_FOUND, "unknown_chunk", "There is no such chunk";
     /// No such job.
     UnknownJob = NOT_FOUND, "unknown_job", "There is no such job";
+    /// No such batch.
+    UnknownBatch = NOT_FOUND, "unknown_batch", "There is no such batch";
     /// Nothing of the recording's sound is kept yet, or it failed.
     NoAudio = NOT_FOUND, "no_audio", "This recording has no audio";
     /// The recording has no words yet, or not that version of them.
     NoTranscript = NOT_FOUND, "no_transcript", "This recording has no such transcript";
+    /// The recording has no such edit, or it is undone.
+    UnknownEdit = NOT_FOUND, "unknown_edit", "There is no such edit";
+    /// Nobody in the recording has that label.
+    UnknownSpeaker = NOT_FOUND, "unknown_speaker", "There is no such speaker";
+    /// The recording has no receipt yet, or not that one, or nobody has signed it.
+    NoReceipt = NOT_FOUND, "no_receipt", "This recording has no such receipt";
     /// The address exists, but not with this method.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "This method is not allowed here";
     /// The room has an open recording already.
@@ -85,6 +93,14 @@ codes! {
     IllegalTransition = CONFLICT, "illegal_transition", "The recording cannot do that now";
     /// The job is not in a state in which that can be done.
     JobState = CONFLICT, "job_state", "The job cannot do that now";
+    /// The version of the words is not complete, and so cannot be shown to people.
+    TranscriptState = CONFLICT, "transcript_state", "This version cannot be shown";
+    /// Something else stands where the words to be edited were read; `there` says what.
+    WordsChanged = CONFLICT, "words_changed", "Something else stands there now";
+    /// The edit cannot be made or undone as things are.
+    EditState = CONFLICT, "edit_state", "That cannot be edited so now";
+    /// The batch is not in a state in which that can be done.
+    BatchState = CONFLICT, "batch_state", "The batch cannot do that now";
     /// Something with the same unique value exists.
     Conflict = CONFLICT, "conflict", "This is taken";
     /// The body is larger than is accepted.
@@ -101,6 +117,8 @@ codes! {
     Internal = INTERNAL_SERVER_ERROR, "internal", "Something failed on the server";
     /// The process cannot do its work now.
     NotReady = SERVICE_UNAVAILABLE, "not_ready", "The process is not ready";
+    /// The disk on which it would be written is too full.
+    NoSpace = INSUFFICIENT_STORAGE, "no_space", "There is no room for a new recording";
     /// The answer took too long.
     Timeout = SERVICE_UNAVAILABLE, "timeout", "The answer took too long";
 }
@@ -112,8 +130,10 @@ pub struct Error {
     pub code: Code,
     /// What people read: about this occurrence, and safe to show.
     pub detail: Cow<'static, str>,
+    /// What stands there now: [`Code::WordsChanged`].
+    pub(crate) there: Option<String>,
     /// A header the answer carries besides its type.
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     /// What failed inside: logged, never returned.
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -121,7 +141,7 @@ pub struct Error {
 impl Error {
     /// An error with something to say about this occurrence.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), header: None, source: None }
+        Self { code, detail: detail.into(), there: None, header: None, source: None }
     }
 
     /// A failure of ours: `source` goes to the log only.
@@ -147,10 +167,20 @@ impl Error {
         Self::new(Code::UnknownRoom, "No room has this name.")
     }
 
+    /// Something else stands where somebody read what they want to edit.
+    #[must_use]
+    pub fn words_changed(there: String) -> Self {
+        let detail = match there.as_str() {
+            "" => "Nothing is said there any more.".to_owned(),
+            there => format!("It says “{there}” there now."),
+        };
+        Self { there: Some(there), ..Self::new(Code::WordsChanged, detail) }
+    }
+
     /// Gives the answer a header.
     #[must_use]
     pub fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self { header: Some(Box::new((name, value))), ..self }
     }
 
     /// What failed inside with all its causes, for the log.
@@ -173,7 +203,7 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
-        response.headers_mut().extend(self.header.clone());
+        response.headers_mut().extend(self.header.as_deref().cloned());
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.extensions_mut().insert(self);
         response
@@ -185,6 +215,7 @@ impl From<db::Error> for Error {
         match error {
             db::Error::NotFound { what } => Self::new(Code::NotFound, format!("No such {what}.")),
             db::Error::Conflict { what } => Self::new(Code::Conflict, what),
+            db::Error::Changed { there } => Self::words_changed(there),
             db::Error::Illegal { from, to } => illegal(from, to),
             other => Self::internal(other),
         }
@@ -233,6 +264,15 @@ impl From<QueryRejection> for Error {
     fn from(rejection: QueryRejection) -> Self {
         Self::new(Code::BadQuery, rejection.body_text())
     }
+}
+
+/// A clause as a sentence.
+#[must_use]
+pub(crate) fn sentence(clause: &str) -> String {
+    let mut letters = clause.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 #[cfg(test)]

@@ -14,69 +14,106 @@ const TARGET_SECONDS: u64 = 6;
 
 /// How far the wall clock may stray from the last stated date, in microseconds, before it is stated
 /// anew. Jitter of arrival stays below; a pause or a drifting source does not.
-const DATE_TOLERANCE_US: i64 = 250_000;
+const DATE_TOLERANCE_US: u64 = 250_000;
 
-/// The playlist of `chunks`, which follow one another without a hole.
-///
-/// `started_at` dates media time zero; `anchors`, in order of media time, correct it further on.
-#[must_use]
-pub fn playlist(
+/// A playlist being written, one chunk after the other.
+#[derive(Debug)]
+pub struct Playlist<'a> {
     open: bool,
     started_at: Option<WallMicros>,
-    chunks: &[Chunk],
-    anchors: &[Anchor],
-) -> String {
-    let longest = chunks.iter().map(|c| seconds_rounded(c.duration)).max().unwrap_or(0);
-    let mut text = format!(
-        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{}\n\
-         #EXT-X-PLAYLIST-TYPE:{}\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n",
-        longest.max(TARGET_SECONDS),
-        chunks.first().map_or(0, |c| c.seq),
-        if open { "EVENT" } else { "VOD" },
-    );
-    let mut stated: Option<Anchor> = None;
-    for chunk in chunks {
-        if let Some(wall) = wall_at(chunk.start, started_at, anchors) {
-            let expected = stated.map(|s| s.wall.plus(chunk.start.saturating_sub(s.media)));
-            if expected.is_none_or(|e| wall.micros_since(e).abs() > DATE_TOLERANCE_US) {
-                let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", wall.to_rfc3339());
-                stated = Some(Anchor { media: chunk.start, wall });
-            }
-        }
-        // The difference of two rounded positions: rounding never adds up over the recording.
-        let us = micros(chunk.start + chunk.duration) - micros(chunk.start);
-        let (whole, part) = (us / 1_000_000, us % 1_000_000);
-        let _ = write!(text, "#EXTINF:{whole}.{part:06},\nchunks/{}", chunk.seq);
-        // A chunk that took the place of another is another file: players and caches keep files.
-        let _ = match chunk.take {
-            0 => writeln!(text, ".m4s"),
-            take => writeln!(text, "-{take}.m4s"),
-        };
-    }
-    if !open {
-        text.push_str("#EXT-X-ENDLIST\n");
-    }
-    text
+    anchors: &'a [Anchor],
+    /// Number of the first chunk.
+    first: Option<u32>,
+    /// The longest chunk, in whole seconds.
+    longest: u64,
+    /// The date stated last.
+    stated: Option<Anchor>,
+    /// What stands after the header.
+    segments: String,
 }
 
-/// When `media` was heard: from the last anchor that is not later, else from the beginning.
+impl<'a> Playlist<'a> {
+    /// `started_at` dates media time zero; `anchors`, in order of media time, correct it further on.
+    #[must_use]
+    pub fn new(open: bool, started_at: Option<WallMicros>, anchors: &'a [Anchor]) -> Self {
+        let (first, longest, stated, segments) = (None, 0, None, String::new());
+        Self { open, started_at, anchors, first, longest, stated, segments }
+    }
+
+    /// Lists the chunk that follows, without a hole, the one before.
+    pub fn push(&mut self, chunk: &Chunk) {
+        self.first.get_or_insert(chunk.seq);
+        if let Some(wall) = wall_at(chunk.start, self.started_at, self.anchors) {
+            let expected = self.stated.map(|s| s.wall.plus(chunk.start.saturating_sub(s.media)));
+            if expected.is_none_or(|e| wall.micros_since(e).unsigned_abs() > DATE_TOLERANCE_US) {
+                let _ = writeln!(self.segments, "#EXT-X-PROGRAM-DATE-TIME:{}", wall.to_rfc3339());
+                self.stated = Some(Anchor { media: chunk.start, wall });
+            }
+        }
+        let us = length_us(chunk);
+        self.longest = self.longest.max(seconds_rounded(us));
+        let (whole, part) = (us / 1_000_000, us % 1_000_000);
+        let _ = write!(self.segments, "#EXTINF:{whole}.{part:06},\nchunks/{}", chunk.seq);
+        // A chunk that took the place of another is another file: players and caches keep files.
+        let _ = match chunk.take {
+            0 => writeln!(self.segments, ".m4s"),
+            take => writeln!(self.segments, "-{take}.m4s"),
+        };
+    }
+
+    /// Whether nothing is listed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        if !self.open {
+            self.segments.push_str("#EXT-X-ENDLIST\n");
+        }
+        let header = format!(
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{}\n\
+             #EXT-X-PLAYLIST-TYPE:{}\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n",
+            self.longest.max(TARGET_SECONDS),
+            self.first.unwrap_or(0),
+            if self.open { "EVENT" } else { "VOD" },
+        );
+        self.segments.insert_str(0, &header);
+        self.segments
+    }
+}
+
+/// The last moment that RFC 3339 can write: the end of the year 9999.
+const LAST_DATE: WallMicros = WallMicros(253_402_300_799_999_999);
+
+/// When `media` was heard: from the last anchor that is not later, else from the beginning. `None`
+/// where that is no date.
 fn wall_at(media: Ticks, started_at: Option<WallMicros>, anchors: &[Anchor]) -> Option<WallMicros> {
     let before = anchors.partition_point(|anchor| anchor.media <= media);
-    match before.checked_sub(1).and_then(|i| anchors.get(i)) {
+    let wall = match before.checked_sub(1).and_then(|i| anchors.get(i)) {
         Some(anchor) => Some(anchor.wall.plus(media.saturating_sub(anchor.media))),
         None => started_at.map(|start| start.plus(media)),
-    }
+    };
+    wall.filter(|wall| (WallMicros(0)..=LAST_DATE).contains(wall))
 }
 
 /// Microseconds, rounded to the nearest.
 fn micros(ticks: Ticks) -> u64 {
     let rate = u128::from(models::TICKS_PER_SECOND);
-    ((u128::from(ticks.0) * 1_000_000 + rate / 2) / rate) as u64
+    u64::try_from((u128::from(ticks.0) * 1_000_000 + rate / 2) / rate).unwrap_or(u64::MAX)
 }
 
-/// Whole seconds, rounded to the nearest, as `EXT-X-TARGETDURATION` is compared with.
-fn seconds_rounded(ticks: Ticks) -> u64 {
-    (ticks.0 + models::TICKS_PER_SECOND / 2) / models::TICKS_PER_SECOND
+/// A chunk's length in microseconds: the difference of two rounded positions, so that rounding never
+/// adds up over the recording.
+fn length_us(chunk: &Chunk) -> u64 {
+    micros(chunk.start + chunk.duration) - micros(chunk.start)
+}
+
+/// Whole seconds, rounded to the nearest, as `EXT-X-TARGETDURATION` is compared with what is listed.
+fn seconds_rounded(us: u64) -> u64 {
+    us / 1_000_000 + u64::from(us % 1_000_000 >= 500_000)
 }
 
 #[cfg(test)]
@@ -87,6 +124,17 @@ mod tests {
 
     /// 2023-11-14T22:13:20Z.
     const START: WallMicros = WallMicros(1_700_000_000_000_000);
+
+    fn playlist(
+        open: bool,
+        started_at: Option<WallMicros>,
+        chunks: &[Chunk],
+        anchors: &[Anchor],
+    ) -> String {
+        let mut playlist = Playlist::new(open, started_at, anchors);
+        chunks.iter().for_each(|chunk| playlist.push(chunk));
+        playlist.finish()
+    }
 
     fn chunks(durations: &[u64]) -> Vec<Chunk> {
         let mut start = Ticks::ZERO;

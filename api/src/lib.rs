@@ -53,7 +53,12 @@ pub struct Config {
     pub presign: Option<std::time::Duration>,
     /// Where the process stands, for `/readyz`.
     pub pulse: Pulse,
+    /// What the process counts, for `/metrics`; `None`: nothing, and there is no such address.
+    pub metrics: Option<Metrics>,
 }
+
+/// Says what a process counts, in Prometheus' text format.
+pub type Metrics = std::sync::Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Shows whether there is a token, not the token.
 impl std::fmt::Debug for Config {

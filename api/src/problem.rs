@@ -26,6 +26,9 @@ pub struct Problem {
     code: Code,
     /// For people: about this occurrence.
     detail: String,
+    /// With `words_changed`: what stands there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    there: Option<String>,
     /// Under which the server's log has this request; also the `x-request-id` header.
     request_id: String,
 }
@@ -57,6 +60,7 @@ pub async fn render(request: Request, next: Next) -> Response {
         status: status.as_u16(),
         code: error.code,
         detail: error.detail.into_owned(),
+        there: error.there,
         request_id,
     };
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -113,10 +117,11 @@ pub mod answers {
         /// Refused: `cross_origin`, `not_recordable`.
         Forbidden = "403";
         /// Not there, or not for the one who asks: `unknown_room`, `unknown_recording`,
-        /// `unknown_chunk`, `unknown_job`, `no_audio`, `no_transcript`.
+        /// `unknown_chunk`, `unknown_job`, `unknown_batch`, `no_audio`, `no_transcript`,
+        /// `no_receipt`, `unknown_edit`, `unknown_speaker`.
         Missing = "404";
         /// In conflict with what is: `conflict`, `already_recording`, `illegal_transition`,
-        /// `job_state`.
+        /// `job_state`, `batch_state`, `transcript_state`, `words_changed`, `edit_state`.
         Conflict = "409";
         /// The body is larger than 64 KiB: `too_large`.
         TooLarge = "413";
@@ -133,5 +138,7 @@ pub mod answers {
         Failed = "500";
         /// The process cannot do its work now, or not any more: `not_ready`.
         NotReady = "503";
+        /// The disk of whoever would record is too full for a new recording: `no_space`.
+        NoSpace = "507";
     }
 }

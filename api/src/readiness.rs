@@ -163,9 +163,14 @@ fn note(part: &'static str, before: bool, now: &Result<(), Failure>) {
     }
 }
 
-/// `/healthz` and `/readyz` of a role that has no pages, to be given to [`crate::serve`].
-pub fn health_router(probe: Probe) -> Router {
-    let (signs, _) = routes::health::signs().split_for_parts();
+/// `/healthz` and `/readyz` of a role that has no pages, to be given to [`crate::serve`]; and
+/// `/metrics`, where it counts anything. Whoever reaches the address may ask.
+pub fn health_router(probe: Probe, metrics: Option<crate::Metrics>) -> Router {
+    let (mut signs, _) = routes::health::signs().split_for_parts();
+    if let Some(metrics) = metrics {
+        let say = async move || routes::health::figures(&metrics);
+        signs = signs.route("/metrics", axum::routing::get(say));
+    }
     signs
         .fallback(async || Error::new(Code::NotFound, "The server has nothing at this address."))
         .layer(from_fn(problem::render))

@@ -50,7 +50,7 @@ const COMPRESS_ABOVE: u64 = 512;
         (name = "recordings", description = "What was kept: found, started and ended."),
         (name = "sound", description = "HLS, and whole files."),
         (name = "words", description = "Transcripts and captions."),
-        (name = "jobs", description = "Work under way."),
+        (name = "jobs", description = "Work under way, and what is transcribed again in bulk."),
         (name = "server", description = "The server itself.")
     ),
     modifiers(&Security)

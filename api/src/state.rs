@@ -22,6 +22,7 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) token: Option<Token>,
     pub(crate) probe: Probe,
+    pub(crate) metrics: Option<crate::Metrics>,
     pub(crate) allowed_hosts: Arc<[String]>,
     /// Sends clients to the object store, where that is allowed.
     pub(crate) elsewhere: Option<Elsewhere>,
@@ -49,6 +50,7 @@ impl App {
             store,
             token,
             probe,
+            metrics: config.metrics,
             allowed_hosts: config.allowed_hosts.into(),
             openapi: openapi.into(),
             wait: WAIT,

@@ -88,8 +88,14 @@ export function poll(step) {
   let timer = null;
   let stopped = false;
   let running = false;
+  let asked = false;
   const run = async () => {
-    if (running || stopped) return;
+    if (stopped) return;
+    // What has changed since the step that is under way began to look would go unseen.
+    if (running) {
+      asked = true;
+      return;
+    }
     running = true;
     clearTimeout(timer);
     let wait = 10_000;
@@ -98,8 +104,12 @@ export function poll(step) {
     } finally {
       running = false;
     }
+    if (asked) {
+      asked = false;
+      wait = 0;
+    }
     if (wait === null || stopped) return;
-    timer = setTimeout(run, document.hidden ? Math.max(wait, 10_000) : wait);
+    timer = setTimeout(run, document.hidden && wait > 0 ? Math.max(wait, 10_000) : wait);
   };
   const nudge = () => void run();
   document.addEventListener("visibilitychange", () => document.hidden || nudge());

@@ -22,7 +22,6 @@ const wavBytes = (recording) => 44 + Math.round(recording.duration_ms * 48) * 2 
 
 /** Links to every form the recording can be had in now. */
 export function downloadList(recording, transcript) {
-  const base = `/api/recordings/${recording.id}`;
   const files = [];
   if (!isOpen(recording) && recording.duration_ms > 0) {
     files.push(["MP4", "audio.mp4", `Opus as recorded, ${size(recording.bytes)}`]);
@@ -34,8 +33,15 @@ export function downloadList(recording, transcript) {
     files.push(["TXT", "transcript.txt", "plain text"]);
     files.push(["JSON", "transcript.json", "words with their times"]);
   }
+  return downloadLinks(recording, files);
+}
+
+/** A link to each file of a recording: its kind, its name, and what it is. */
+export function downloadLinks(recording, files) {
+  const base = `/api/recordings/${recording.id}`;
   return files.map(([name, file, about]) => {
-    const link = h("a", { href: `${base}/${file}`, download: `${fileName(recording.title)}.${name.toLowerCase()}` },
+    const ending = file.startsWith("receipt") ? file : name.toLowerCase();
+    const link = h("a", { href: `${base}/${file}`, download: `${fileName(recording.title)}.${ending}` },
       h("span", { class: "kind" }, name), h("span", { class: "about" }, about));
     link.addEventListener("click", (event) => token() && fetched(event, link));
     return h("li", {}, link);

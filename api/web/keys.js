@@ -19,6 +19,7 @@ export function listen(actions) {
     "<": actions.slower,
     ">": actions.faster,
     c: actions.captions,
+    e: actions.edit,
     f: actions.find,
     n: actions.now,
     s: actions.share,

@@ -8,7 +8,7 @@ const FULL_WORDS = 60;
 const LONG_WORDS = 120;
 
 /**
- * A paragraph: `{kind: "speech", speaker, start_ms, end_ms, first, count, segments}` (words
+ * A paragraph: `{kind: "speech", speaker, label, start_ms, end_ms, first, count, segments}` (words
  * `first..first+count` of the index), `{kind: "hidden", segment}` for a suppressed segment, or
  * `{kind: "gap", gap}`.
  */
@@ -63,6 +63,7 @@ export class Paragraphs {
 const speech = (segment, first) => ({
   kind: "speech",
   speaker: segment.speaker,
+  label: segment.speaker_label,
   start_ms: segment.start_ms,
   end_ms: segment.end_ms,
   first,

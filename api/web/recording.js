@@ -4,8 +4,10 @@ import "./theme-toggle.js";
 import "./seek-bar.js";
 import "./captions.js";
 import "./transcript.js";
+import { Corrections } from "./corrections.js";
 import { announce, setText } from "./dom.js";
 import { downloadList, facts, gapList } from "./details.js";
+import { EditList } from "./edit-list.js";
 import { Feed } from "./feed.js";
 import { Find } from "./find.js";
 import { Follow } from "./follow.js";
@@ -15,9 +17,11 @@ import { listen } from "./keys.js";
 import { announceTo } from "./media-session.js";
 import { Playback } from "./playback.js";
 import { Reader } from "./reader.js";
+import { receiptBox } from "./receipt.js";
 import { shareAt, timeIn } from "./share.js";
 import { Transport } from "./transport.js";
 import { showTrouble } from "./trouble.js";
+import { Versions } from "./versions.js";
 import { badge, cause, gapLength, isOpen } from "./words-for.js";
 
 const byId = (id) => document.getElementById(id);
@@ -37,16 +41,28 @@ class ReplayPage {
     position: () => this.#playback.position,
   });
   #host;
+  #corrections;
+  #edits;
+  #versions;
   #segments = [];
   // What was last shown, so that nothing is made again for nothing.
   #gaps = null;
   #detailsKey = null;
   #pending = null;
+  // The version of the words whose coming was told.
+  #announced = null;
   #begun = timeIn(location.hash) !== null;
 
   constructor(id) {
     this.#feed = new Feed(id);
     this.#host = new Host(byId("host"), byId("end-dialog"), id, () => this.#feed.nudge());
+    const hear = (ms) => {
+      this.#playback.seek(Math.max(0, ms - 700));
+      if (!this.#playback.playing) this.#playback.toggle();
+    };
+    this.#corrections = new Corrections(byId("transcript"), this.#view, this.#feed, id, { opened: () => this.#follow.leave(), hear });
+    this.#edits = new EditList(document, this.#feed, id, { go: (ms) => this.#reveal(ms) });
+    this.#versions = new Versions(document, this.#feed, id, (ms) => this.#seek(ms));
   }
 
   async open() {
@@ -110,6 +126,7 @@ class ReplayPage {
       find: () => this.#find.focus(),
       now: () => this.#follow.resume(),
       share: () => this.#share(),
+      edit: () => this.#corrections.toggle(),
       help: () => byId("help").showModal(),
     });
   }
@@ -125,6 +142,13 @@ class ReplayPage {
     this.#begun = true;
     this.#playback.seek(ms);
     this.#follow.resume();
+  }
+
+  // Shows what is said at `ms` and leaves the player where it is.
+  #reveal(ms) {
+    this.#follow.leave();
+    const word = this.#view.words.begunAt(ms);
+    if (word >= 0) this.#view.wordElement(word).scrollIntoView({ block: "center", behavior: "instant" });
   }
 
   #share() {
@@ -154,6 +178,7 @@ class ReplayPage {
     byId("player").hidden = !isOpen(recording) && recording.duration_ms === 0;
     byId("player-note").hidden = recording.state !== "paused";
     this.#host.render(recording);
+    void this.#versions.render(recording);
     this.#renderGaps(recording.gaps);
     this.#renderDetails(recording);
     this.#lengthChanged();
@@ -180,6 +205,9 @@ class ReplayPage {
     byId("downloads-note").hidden = !isOpen(recording);
     byId("downloads-box").hidden = recording.duration_ms === 0 && !isOpen(recording);
     byId("facts").replaceChildren(...facts(recording, transcript));
+    const receipt = receiptBox(recording);
+    byId("receipt").replaceChildren(...receipt);
+    byId("receipt-box").hidden = receipt.length === 0;
   }
 
   #lengthChanged() {
@@ -217,10 +245,17 @@ class ReplayPage {
       this.#find.update();
       this.#bar.setWords(this.#view.words);
     }
-    if (reset && transcript.version > 0 && transcript.state === "complete") announce("The transcript is ready.");
+    const ready = transcript.version > 0 && transcript.state === "complete";
+    if (reset && ready && this.#announced !== transcript.version) {
+      this.#announced = transcript.version;
+      announce("The transcript is ready.");
+    }
     const { recording } = this.#feed;
     this.#reader.render(recording, transcript);
     this.#renderDetails(recording);
+    this.#edits.render();
+    void this.#versions.render(recording);
+    this.#corrections.refreshed();
     this.#tick();
   }
 
@@ -228,7 +263,7 @@ class ReplayPage {
   #rebuild() {
     const { transcript, recording } = this.#feed;
     if (!transcript) return;
-    this.#view.reset(recording.gaps);
+    this.#view.reset(recording.gaps, transcript.edits);
     this.#view.add(this.#segments, transcript.covered_ms);
     this.#captions.reset();
     this.#captions.add(this.#segments);

@@ -1,6 +1,7 @@
 // <rt-transcript>: the words, paragraph by paragraph. A ten-hour recording has ninety thousand of
 // them, so a paragraph is plain text until it comes near the screen and only then becomes word
-// elements; one listener serves them all. Fires `seek` with `detail` in ms.
+// elements; one listener serves them all. Fires `seek` with `detail` in ms and, while words are being
+// corrected, `pick` with `detail: {first, last}`, words that somebody wants to correct.
 import { h } from "./dom.js";
 import { clock, spoken } from "./format.js";
 import { Paragraphs } from "./paragraphs.js";
@@ -19,6 +20,10 @@ class Transcript extends HTMLElement {
   #now = null;
   #roving = null;
   #hits = { first: [], last: [], current: -1 };
+  #edits = new Map();
+  #editing = false;
+  // Words chosen by keys, from where it began to where it is.
+  #chosen = null;
   #near = new IntersectionObserver((entries) => this.#approach(entries), { rootMargin: "1200px 0px" });
 
   connectedCallback() {
@@ -27,8 +32,21 @@ class Transcript extends HTMLElement {
     this.addEventListener("focusin", (event) => this.#focused(event));
   }
 
-  /** Begins anew, for a recording with these gaps. */
-  reset(gaps) {
+  /** Whether a click or a key is to correct words rather than to play from them. */
+  get editing() {
+    return this.#editing;
+  }
+
+  set editing(on) {
+    this.#editing = on;
+    this.classList.toggle("editing", on);
+    this.#choose(null);
+  }
+
+  /** Begins anew, for a recording with these gaps and edits. */
+  reset(gaps, edits = []) {
+    this.#edits = new Map(edits.map((edit) => [edit.number, edit]));
+    this.#chosen = null;
     this.words = new Words();
     this.hiddenCount = 0;
     this.#paragraphs = new Paragraphs(gaps);
@@ -90,7 +108,7 @@ class Transcript extends HTMLElement {
       "div",
       { class: "paragraph" },
       timeLink(paragraph.start_ms),
-      paragraph.speaker ? h("p", { class: "speaker" }, paragraph.speaker) : null,
+      paragraph.speaker ? h("p", { class: "speaker", "data-label": paragraph.label }, paragraph.speaker) : null,
       block.text,
     );
     const lines = Math.ceil(block.text.textContent.length / perLine);
@@ -119,11 +137,23 @@ class Transcript extends HTMLElement {
     for (let i = first; i < first + count; i += 1) {
       const span = h("span", { class: "word" }, this.words.texts[i]);
       span.word = i;
+      this.#markEdit(span);
       block.spans.push(span);
       nodes.push(span, " ");
     }
     block.text.replaceChildren(...nodes);
     this.#paintHits(block);
+  }
+
+  // A word that a person wrote, and whether the version says something else.
+  #markEdit(span) {
+    const edit = this.#edits.get(this.words.edit(span.word));
+    if (!edit) return;
+    span.classList.add("edited");
+    span.title = `Corrected: was “${edit.replaced}”`;
+    if (edit.conflict === undefined) return;
+    span.classList.add("conflict");
+    span.title += edit.conflict ? `. This version says “${edit.conflict}”` : ". This version says nothing here";
   }
 
   // The block and element of a word, made if need be.
@@ -164,8 +194,44 @@ class Transcript extends HTMLElement {
     this.dispatchEvent(new CustomEvent("seek", { detail: ms }));
   }
 
+  #pick(first, last) {
+    this.#choose(null);
+    this.dispatchEvent(new CustomEvent("pick", { detail: { first, last } }));
+  }
+
+  // Marks the words that keys have chosen.
+  #choose(range) {
+    for (const span of this.querySelectorAll(".word.chosen")) span.classList.remove("chosen");
+    this.#chosen = range;
+    if (!range) return;
+    const [first, last] = [range.from, range.to].sort((a, b) => a - b);
+    for (let i = first; i <= last; i += 1) this.#locate(i).span.classList.add("chosen");
+  }
+
+  // The words that are selected at least in part.
+  #selected() {
+    const selection = getSelection();
+    if (selection.isCollapsed || !this.contains(selection.anchorNode)) return null;
+    const range = selection.getRangeAt(0);
+    const inside = [...this.querySelectorAll(".word")].filter((span) => {
+      const text = span.firstChild;
+      if (!text || !range.intersectsNode(text)) return false;
+      const before = range.endContainer === text && range.endOffset === 0;
+      const after = range.startContainer === text && range.startOffset === text.length;
+      return !before && !after;
+    });
+    return inside.length > 0 ? { first: inside[0].word, last: inside.at(-1).word } : null;
+  }
+
   #click(event) {
+    if (event.target.closest(".editor")) return;
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const selected = this.#editing ? this.#selected() : null;
+    if (selected) {
+      getSelection().removeAllRanges();
+      this.#pick(selected.first, selected.last);
+      return;
+    }
     const link = event.target.closest("a.time");
     if (link) {
       event.preventDefault();
@@ -176,7 +242,13 @@ class Transcript extends HTMLElement {
     // Someone who has just selected text wants to copy it.
     if (!word || !getSelection().isCollapsed) return;
     this.#rove(word.word, false);
-    this.#seek(this.words.start(word.word));
+    if (this.#editing) this.#pick(word.word, word.word);
+    else this.#seek(this.words.start(word.word));
+  }
+
+  /** Puts word `index` into the tab order, and the focus on it. */
+  focusWord(index) {
+    if (this.words.length > 0) this.#rove(index, true);
   }
 
   // One word is in the tab order; arrow keys move along the words from there.
@@ -194,14 +266,21 @@ class Transcript extends HTMLElement {
   #focused(event) {
     const index = event.target.word;
     if (index === undefined) return;
-    event.target.setAttribute("role", "link");
+    event.target.setAttribute("role", this.#editing ? "button" : "link");
     const at = spoken(this.words.start(index));
-    event.target.setAttribute("aria-label", `${this.words.texts[index]}, play from ${at}`);
+    const does = this.#editing ? "correct" : `play from ${at}`;
+    const about = event.target.title ? `, ${event.target.title}` : "";
+    event.target.setAttribute("aria-label", `${this.words.texts[index]}${about}, ${does}`);
   }
 
   #key(event) {
     const index = event.target.word;
     if (index === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.#editing && this.#editKey(event, index)) {
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
     const { paragraph } = this.#locate(index).block;
     const to = {
       ArrowLeft: index - 1,
@@ -216,6 +295,23 @@ class Transcript extends HTMLElement {
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  // Keys that are others while words are being corrected; says whether it was one.
+  #editKey(event, index) {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (event.shiftKey && by) {
+      const to = Math.min(Math.max(0, index + by), this.words.length - 1);
+      this.#choose({ from: this.#chosen?.from ?? index, to });
+      this.#rove(to, true);
+    } else if (event.key === "Enter") {
+      const { from, to } = this.#chosen ?? { from: index, to: index };
+      this.#pick(Math.min(from, to), Math.max(from, to));
+    } else {
+      this.#choose(null);
+      return false;
+    }
+    return true;
   }
 
   // First word of the paragraph before or after the one that holds `index`.

@@ -6,7 +6,8 @@ const CAUSES = {
   source_away: "The source went away and came back",
   down: "The recorder was not running",
   paused: "The host paused the recording",
-  broken: "The source’s audio could not be read",
+  broken: "The audio could not be read",
+  no_space: "The recorder’s disk was full",
 };
 
 /** Why no audio was kept. */
@@ -20,6 +21,7 @@ const REASONS = {
   silence: "nobody seemed to speak",
   loop: "the same words came again and again",
   low_confidence: "the engine was guessing",
+  phantom: "engines are known to make this phrase up",
 };
 
 /** Why a segment is hidden. */

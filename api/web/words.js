@@ -35,6 +35,7 @@ class Column {
 export class Words {
   #starts = new Column();
   #ends = new Column();
+  #edits = new Map();
   texts = [];
 
   get length() {
@@ -45,7 +46,29 @@ export class Words {
   push(word) {
     this.#starts.push(word.start_ms);
     this.#ends.push(word.end_ms);
+    if (word.edit !== undefined) this.#edits.set(this.texts.length, word.edit);
     this.texts.push(word.text);
+  }
+
+  /** The number of the edit that word `index` comes from. */
+  edit(index) {
+    return this.#edits.get(index);
+  }
+
+  /** The words `first..=last` as one text. */
+  text(first, last) {
+    return this.texts.slice(first, last + 1).join(" ");
+  }
+
+  /** The words from the first that begins at `start_ms` to the last that ends at `end_ms`; `null` where there are none. */
+  between(start_ms, end_ms) {
+    let first = this.begunAt(start_ms);
+    while (first > 0 && this.start(first - 1) === start_ms) first -= 1;
+    if (first < 0 || this.start(first) !== start_ms) return null;
+    for (let last = first; last < this.length && this.start(last) <= end_ms; last += 1) {
+      if (this.end(last) === end_ms) return { first, last };
+    }
+    return null;
   }
 
   start(index) {

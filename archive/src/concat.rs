@@ -81,6 +81,13 @@ impl Layout {
         self.digest
     }
 
+    /// Where in the file a chunk lies.
+    #[must_use]
+    pub fn place(&self, seq: u32) -> Option<Range<u64>> {
+        let found = self.chunks.iter().find(|(number, _, _)| *number == seq);
+        found.map(|(_, _, range)| range.clone())
+    }
+
     /// What the bytes of `range` are made of, in order. What lies behind the end is left out.
     #[must_use]
     pub fn pieces(&self, range: Range<u64>) -> Vec<Piece> {

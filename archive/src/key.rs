@@ -32,6 +32,9 @@ impl Export {
 }
 
 impl Key {
+    /// What the paths of all objects begin with.
+    pub(crate) const RECORDINGS: &str = "recordings/";
+
     /// The object of a recording's chunk.
     #[must_use]
     pub const fn of(recording: RecordingId, chunk: &Chunk) -> Self {
@@ -66,7 +69,7 @@ impl Key {
     /// The key whose [`Self::path`] this is.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
-        let (id, rest) = path.strip_prefix("recordings/")?.split_once('/')?;
+        let (id, rest) = path.strip_prefix(Self::RECORDINGS)?.split_once('/')?;
         let recording = id.parse().ok()?;
         let key = match rest {
             "init.mp4" => Self::Init(recording),

@@ -2,7 +2,8 @@
 //!
 //! [`opus`] reads what an Opus packet says of itself; [`cmaf`] writes and reads fragments and cuts a
 //! torn tail; [`key`] names objects and [`store`] keeps them; [`chunk`] opens one and checks it
-//! against its row; [`mod@concat`] serves all of them as one file; [`pcm`] and [`wav`] decode.
+//! against its row; [`mod@concat`] serves all of them as one file; [`pcm`] and [`wav`] decode;
+//! [`receipt`] says what was kept, [`verify`] whether it still is, [`repair`] what can be done.
 //!
 //! Invariants: the bytes of an Opus packet are never changed; an object, once published, never
 //! changes either, and a second write of other bytes under its name is an error; everything read
@@ -21,6 +22,10 @@ pub mod store;
 
 pub mod chunk;
 pub mod concat;
+
+pub mod receipt;
+pub mod repair;
+pub mod verify;
 
 pub mod pcm;
 pub mod wav;

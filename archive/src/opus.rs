@@ -148,19 +148,40 @@ pub fn channels(packet: &[u8]) -> u8 {
 
 /// Packets that take `length` of media time and ask the decoder to conceal it: one byte each, the
 /// TOC of the stream they stand in as a code 0 packet (`toc & 0xFC`). Every packet is one frame of
-/// that TOC long; the last may be shortened so that all together are exactly `length`.
+/// that TOC long; what is left at the end is made of shorter frames, so that players find as much to
+/// decode as the lengths say. Only what is left below the shortest, 2.5 ms, is a frame cut short.
 #[must_use]
 pub fn conceal(toc: u8, length: Ticks) -> Vec<Packet> {
-    let frame = frame_duration(toc);
-    let data = Bytes::copy_from_slice(&[toc & 0xFC]);
     let mut left = length;
     let mut packets = Vec::new();
-    while left > Ticks::ZERO {
-        let duration = left.min(frame);
-        packets.push(Packet { data: data.clone(), duration });
-        left = left.saturating_sub(duration);
+    for toc in [toc & 0xFC].into_iter().chain(shorter(toc)) {
+        let frame = frame_duration(toc);
+        let data = Bytes::copy_from_slice(&[toc]);
+        while left >= frame {
+            packets.push(Packet { data: data.clone(), duration: frame });
+            left = left.saturating_sub(frame);
+        }
+        if left > Ticks::ZERO && frame == SHORTEST {
+            packets.push(Packet { data, duration: left });
+            left = Ticks::ZERO;
+        }
     }
     packets
+}
+
+/// The frame of which a whole number makes every Opus packet.
+const SHORTEST: Ticks = Ticks(120);
+
+/// TOCs for the same sound in frames of 10, 5 and 2.5 ms, which only CELT has all of.
+fn shorter(toc: u8) -> [u8; 3] {
+    let celt = match toc >> 3 {
+        0..4 => 16,
+        4..12 => 20,
+        12..14 => 24,
+        14..16 => 28,
+        config => config & !3,
+    };
+    [2, 1, 0].map(|size| (celt | size) << 3 | toc & 4)
 }
 
 #[cfg(test)]
@@ -200,10 +221,18 @@ mod tests {
 
     #[test]
     fn concealment_is_exactly_as_long_as_asked() {
-        let packets = conceal(0xFF, Ticks(2_000));
-        assert!(packets.iter().all(|p| p.data[..] == [0xFC]));
-        assert_eq!(packets.iter().map(|p| p.duration.0).collect::<Vec<_>>(), [960, 960, 80]);
+        let told = |p: &Packet| (p.data[0], p.duration.0);
+        let packets: Vec<_> = conceal(0xFF, Ticks(2_000)).iter().map(told).collect();
+        assert_eq!(packets, [(0xFC, 960), (0xFC, 960), (0xE4, 80)]);
         assert_eq!(conceal(0xFC, Ticks::ZERO), []);
+        for toc in 0..=u8::MAX {
+            for steps in [1, 7, 8, 31, 400] {
+                let packets = conceal(toc, Ticks(steps * 120));
+                let decoded = |p: &Packet| ::opus::packet::get_nb_samples(&p.data, 48_000).unwrap();
+                assert_eq!(packets.iter().map(decoded).sum::<usize>() as u64, steps * 120);
+                assert!(packets.iter().all(|p| channels(&p.data) == channels(&[toc])));
+            }
+        }
     }
 
     proptest! {

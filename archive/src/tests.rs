@@ -99,7 +99,8 @@ impl Kept {
 
 /// Runs a program that must succeed and say nothing on its error output.
 fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new(program).args(arguments).output();
+    let within = std::time::Duration::from_secs(60);
+    let output = servers::output(Command::new(program).args(arguments), within);
     let output = output.unwrap_or_else(|e| panic!("{program} is needed by this test: {e}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{program} {arguments:?}: {said}");

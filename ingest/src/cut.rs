@@ -1,7 +1,7 @@
 //! Packets to fragments to chunks. Pure: packets in, [`Cut`]s out.
 //!
-//! A fragment is closed at 0.8 s of media time, so that a live stream is durable within a second
-//! and five fragments of 20 ms packets make a chunk of exactly 4 s; [`Cutter::flush`] closes it
+//! A fragment is closed at 0.5 s of media time, so that a live stream is durable within a second,
+//! slow syncs included, and eight fragments of 20 ms packets make a chunk of exactly 4 s; [`Cutter::flush`] closes it
 //! earlier. A chunk is closed with the first fragment that takes it to 4 s (so that it has less
 //! than 5 s), or with its 64th fragment. Media time is the exact sum of the packets' lengths.
 //!
@@ -14,7 +14,7 @@ use archive::cmaf::{FRAGMENTS_PER_CHUNK, Fragment, fragment_seq};
 use models::{Gap, Ticks, WallMicros};
 
 /// A fragment is closed before it would be longer.
-pub const FRAGMENT: Ticks = Ticks::from_millis(800);
+pub const FRAGMENT: Ticks = Ticks::from_millis(500);
 /// A chunk is closed once it is as long.
 pub const CHUNK: Ticks = Ticks::from_secs(4);
 

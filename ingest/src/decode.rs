@@ -6,13 +6,20 @@
 //! core's rate, half of what its header says, and at the right speed only so.
 //!
 //! Media time stays honest here too: a packet that cannot be decoded leaves a hole of its length.
+//!
+//! Nothing that the input says is believed beyond [`bounds`](crate::bounds); a decoder that panics is
+//! an error like any other.
+
+mod make;
+mod meter;
+mod vorbis;
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use archive::Packet;
 use models::{TICKS_PER_SECOND, Ticks};
 use symphonia::core::audio::Channels;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder};
 use symphonia::core::errors::Error as Fault;
 use symphonia::core::formats::probe::Hint;
@@ -21,10 +28,19 @@ use symphonia::core::formats::{FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::core::packet::Packet as Coded;
 use symphonia::core::units::{Duration, TimeBase};
-use symphonia::default::{get_codecs, get_probe};
+use symphonia::default::get_probe;
+
+use self::make::{guarded, make};
+use self::meter::{Meter, Metered};
+use crate::bounds::Credit;
 
 /// So many undecodable packets in a row, and it is not what it says: a second or more.
 const MAX_BAD_PACKETS: u32 = 50;
+/// Bytes without a packet from a stream, and from a file, whose pictures and tables may be large.
+const MAX_SILENT_STREAM: u64 = 8 * 1024 * 1024;
+const MAX_SILENT_FILE: u64 = 64 * 1024 * 1024;
+/// Largest packet: 20 s of uncompressed stereo.
+const MAX_PACKET_BYTES: usize = 4 * 1024 * 1024;
 /// Timestamps of Matroska wander by milliseconds; from this length on a hole is one.
 const MIN_HOLE: u64 = Ticks::from_millis(120).0;
 /// Longer holes are a broken clock.
@@ -57,6 +73,18 @@ pub enum Error {
     /// The file cannot be read.
     #[error("could not read it")]
     Read(#[source] io::Error),
+    /// A lot of it is something else than sound.
+    #[error("there is no audio in {0} bytes of it")]
+    Silent(u64),
+    /// What it says of itself would take too much memory.
+    #[error("its header asks for {0}")]
+    Huge(&'static str),
+    /// It makes hours of audio of next to nothing.
+    #[error("it claims more audio than its size allows")]
+    Bomb,
+    /// The decoder has a fault that this input brings out.
+    #[error("the decoder broke on it: {0}")]
+    Broke(String),
 }
 
 /// What came next.
@@ -93,6 +121,9 @@ pub struct Decoder {
     expected: Option<u64>,
     bad: u32,
     cut: bool,
+    meter: Arc<Meter>,
+    earned: u64,
+    credit: Credit,
 }
 
 impl Decoder {
@@ -101,11 +132,18 @@ impl Decoder {
     /// # Errors
     /// There is none that we can read.
     pub fn open(source: Box<dyn MediaSource>) -> Result<Self, Error> {
-        let stream = MediaSourceStream::new(source, Default::default());
+        guarded(|| Self::probe(source))
+    }
+
+    fn probe(source: Box<dyn MediaSource>) -> Result<Self, Error> {
+        let most = if source.is_seekable() { MAX_SILENT_FILE } else { MAX_SILENT_STREAM };
+        let meter = Arc::new(Meter::new(most));
+        let metered = Metered::new(source, Arc::clone(&meter));
+        let stream = MediaSourceStream::new(Box::new(metered), Default::default());
         let options = (Default::default(), Default::default());
         let reader = get_probe()
             .probe(&Hint::new(), stream, options.0, options.1)
-            .map_err(Error::Unknown)?;
+            .map_err(|fault| meter.overrun().map_or(Error::Unknown(fault), Error::Silent))?;
         let track = reader.default_track(TrackType::Audio).ok_or(Error::NoAudio)?;
         let (id, base, total) = (track.id, track.time_base, length(track));
         // Bare MP3 and ADTS frames have no header, except that some MP3 files begin with one that
@@ -130,6 +168,9 @@ impl Decoder {
             expected: None,
             bad: 0,
             cut: false,
+            meter,
+            earned: 0,
+            credit: Credit::default(),
         })
     }
 
@@ -177,11 +218,21 @@ impl Decoder {
         self.cut
     }
 
+    /// Bytes read so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.meter.bytes()
+    }
+
     /// What comes next; `None` at the end.
     ///
     /// # Errors
     /// The rest cannot be read.
     pub fn next_piece(&mut self) -> Result<Option<Piece<'_>>, Error> {
+        guarded(|| self.next())
+    }
+
+    fn next(&mut self) -> Result<Option<Piece<'_>>, Error> {
         if let Some(packet) = self.pending.take() {
             return Ok(Some(Piece::Opus(packet)));
         }
@@ -189,14 +240,23 @@ impl Decoder {
             if coded.track_id != self.track {
                 continue;
             }
+            if coded.data.len() > MAX_PACKET_BYTES {
+                return Err(Error::Huge("a packet of megabytes"));
+            }
             if self.codec.is_none() {
                 if let Some(piece) = self.keep(coded) {
+                    if let Piece::Hole(hole) = piece {
+                        self.claim(hole)?;
+                    }
                     return Ok(Some(piece));
                 }
             } else if let Some(hole) = self.decode(&coded)? {
+                self.claim(hole)?;
                 return Ok(Some(Piece::Hole(hole)));
             } else if !self.samples.is_empty() {
                 let rate = self.rate();
+                let frames = self.samples.len() / self.layout.count().max(1);
+                self.claim(Ticks::from_samples(frames as u64, rate.max(1)))?;
                 return Ok(Some(Piece::Samples {
                     rate,
                     layout: &self.layout,
@@ -211,7 +271,13 @@ impl Decoder {
     fn packet(&mut self) -> Result<Option<Coded>, Error> {
         loop {
             match self.reader.next_packet() {
-                Ok(packet) => return Ok(packet),
+                Ok(packet) => {
+                    self.meter.heard();
+                    return Ok(packet);
+                }
+                Err(_) if self.meter.overrun().is_some() => {
+                    return Err(Error::Silent(self.meter.overrun().unwrap_or_default()));
+                }
                 Err(Fault::ResetRequired) => self.reset()?,
                 Err(Fault::IoError(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     self.cut = true;
@@ -259,6 +325,14 @@ impl Decoder {
         }
     }
 
+    /// Media time that the input claims must have been paid for with bytes.
+    fn claim(&mut self, length: Ticks) -> Result<(), Error> {
+        let bytes = self.meter.bytes();
+        self.credit.earn(bytes - self.earned);
+        self.earned = bytes;
+        if self.credit.spend(length) { Ok(()) } else { Err(Error::Bomb) }
+    }
+
     fn rate(&self) -> u32 {
         self.codec.as_ref().map_or(0, |codec| codec.last_decoded().spec().rate())
     }
@@ -294,15 +368,6 @@ fn parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {
     track.codec_params.as_ref().and_then(|parameters| parameters.audio()).ok_or(Error::NoAudio)
 }
 
-/// A decoder; `None` for Opus.
-fn make(parameters: &AudioCodecParameters) -> Result<Option<Box<dyn AudioDecoder>>, Error> {
-    if parameters.codec == CODEC_ID_OPUS {
-        let channels = parameters.channels.as_ref().map_or(2, Channels::count);
-        return if channels <= 2 { Ok(None) } else { Err(Error::Channels(channels)) };
-    }
-    get_codecs().make_audio_decoder(parameters, &Default::default()).map(Some).map_err(Error::Codec)
-}
-
 fn length(track: &Track) -> Option<Ticks> {
     let length = track.duration.map(|duration| ticks(duration, track.time_base));
     length.filter(|&length| length > 0).map(Ticks)
@@ -318,3 +383,6 @@ fn ticks(length: Duration, base: Option<TimeBase>) -> u64 {
 pub(crate) fn is_transport_stream(prefix: &[u8]) -> bool {
     prefix.first() == Some(&0x47) && prefix.get(188) == Some(&0x47)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@ use models::recording::{EndReason, Origin, State};
 use models::room::{RecordingPolicy, TITLE_MAX_CHARS};
 use models::{Db, Grip, Recording, Room, Ticks, WallMicros};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::place::{self, Place};
 use crate::record::{self, Mode, Recorder};
@@ -79,7 +80,7 @@ pub enum Error {
     /// It was taken for dead, and for failed, before it had begun.
     #[error("another process has given this import up")]
     Taken,
-    /// The reading thread is gone.
+    /// The reading thread is gone, by a fault of ours or because the process ends.
     #[error("reading the file was stopped")]
     Stopped,
 }
@@ -109,7 +110,7 @@ pub async fn import_file(
     if room.policy == RecordingPolicy::Never {
         return Err(Error::NotRecordable);
     }
-    let (opened, mut batches) = read(path.to_owned());
+    let Reading { opened, mut batches, thread } = read(path.to_owned());
     let opened = opened.await.map_err(|_| Error::Stopped)?.map_err(Error::Unreadable)?;
     // A recording is made once there is audio: a file without any leaves nothing behind.
     let first = match batches.recv().await {
@@ -135,7 +136,11 @@ pub async fn import_file(
     let holding = held.map_err(rows("take hold of the recording"))?.ok_or(Error::Taken)?;
     let _alive = place.stay_alive();
     let tell = |done| progress(Progress { done, total: opened.total });
-    match write(&place, &holding, started, first, &mut batches, tell).await {
+    let written = write(&place, &holding, started, first, &mut batches, tell).await;
+    drop(batches);
+    // Nothing more came: that is the file's end only if the thread ended as it should.
+    let read = thread.await.map_err(|_| Error::Stopped);
+    match written.and_then(|warnings| read.map(|()| warnings)) {
         Ok(warnings) => {
             let ended = db.end_recording(holding.hold, EndReason::Imported, WallMicros::now());
             Ok(Imported { recording: ended.await.map_err(rows("end the recording"))?, warnings })
@@ -186,15 +191,18 @@ async fn give_up(place: &Place, holding: &Holding) {
     }
 }
 
-/// Starts to read a file on a thread of its own.
-#[expect(clippy::type_complexity, reason = "it is said once")]
-fn read(
-    path: PathBuf,
-) -> (oneshot::Receiver<Result<Opened, Unreadable>>, mpsc::Receiver<Result<Vec<Event>, Unreadable>>)
-{
+/// A file being read on a thread of its own.
+struct Reading {
+    opened: oneshot::Receiver<Result<Opened, Unreadable>>,
+    batches: mpsc::Receiver<Result<Vec<Event>, Unreadable>>,
+    thread: JoinHandle<()>,
+}
+
+/// Starts to read a file.
+fn read(path: PathBuf) -> Reading {
     let (tell, opened) = oneshot::channel();
-    let (batches, receiver) = mpsc::channel(AHEAD);
-    tokio::task::spawn_blocking(move || {
+    let (sender, batches) = mpsc::channel(AHEAD);
+    let thread = tokio::task::spawn_blocking(move || {
         let mut media = match Media::open(&path) {
             Ok(media) => media,
             Err(error) => {
@@ -207,12 +215,12 @@ fn read(
         let _ = tell.send(Ok(Opened { name, channels, total }));
         while let Some(batch) = media.next().transpose() {
             let failed = batch.is_err();
-            if batches.blocking_send(batch).is_err() || failed {
+            if sender.blocking_send(batch).is_err() || failed {
                 return;
             }
         }
     });
-    (opened, receiver)
+    Reading { opened, batches, thread }
 }
 
 /// A title for a file that was given none.

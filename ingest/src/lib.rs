@@ -6,22 +6,26 @@
 //! ```
 //!
 //! Invariants: a room that must not be recorded is never written, the spool included; every
-//! fragment (at most 1 s) is on disk before the next one is cut; a spool file goes only after the
+//! fragment (at most 0.5 s) is on disk before the next one is cut; a spool file goes only after the
 //! store's copy is verified and its row is there; chunks are rowed in order without a hole; media
 //! time only runs on, and whatever of it carries no audio is a marked gap.
 //!
 //! Deliberately unknown here: words, listeners, HTTP beyond what an Icecast source speaks, and SQL.
 
+mod anchors;
+pub mod bounds;
 pub mod cut;
 pub mod decode;
 pub mod encode;
 pub mod import;
 pub mod late;
+pub mod meters;
 pub mod mix;
 pub mod ogg;
 pub mod place;
 pub mod record;
 pub mod resample;
+pub mod space;
 pub mod spool;
 pub mod supervise;
 pub mod tap;
@@ -38,14 +42,18 @@ use std::time::Duration;
 
 use archive::Store;
 use models::Db;
+use models::doors::{self, Doors};
+use space::Space;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use import::{Imported, import_file};
+pub use meters::Meters;
 pub use place::Place;
 pub use record::{Mode, Recorder};
+pub use space::Marks;
 pub use supervise::{Feed, Refused, Supervisor};
 pub use tap::{Event, Source};
 
@@ -64,6 +72,12 @@ pub struct Config {
     pub rtp_bind: IpAddr,
     /// Where Icecast sources connect; `None`: no Icecast tap. Port 0 takes any free one.
     pub icecast_listen: Option<SocketAddr>,
+    /// At how much free space of the spool's filesystem what is refused.
+    pub marks: Marks,
+    /// Where figures are counted.
+    pub meters: Meters,
+    /// Who may be connected there at once.
+    pub doors: doors::Limits,
 }
 
 /// What was bound.
@@ -109,10 +123,13 @@ pub async fn run(
     bound: oneshot::Sender<Bound>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let Config { spool_dir, worker_name, rtp_bind, icecast_listen } = config;
+    let Config { spool_dir, worker_name, rtp_bind, icecast_listen, marks, meters, doors } = config;
     let worker = place::spool_worker(&spool_dir, &worker_name)
         .map_err(|source| Error::Spool { path: spool_dir.clone(), source })?;
-    let place = Place::new(db.clone(), store, spool_dir, worker);
+    let mut place = Place::new(db.clone(), store, spool_dir, worker);
+    (place.space, place.meters) = (Space::new(marks), meters);
+    // Before the first source comes.
+    place.space.look(&place.spool_dir, &place.meters);
     let icecast = match icecast_listen {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -128,7 +145,8 @@ pub async fn run(
     let at = icecast.as_ref().map(|(_, at)| *at);
     if let Some((listener, _)) = icecast {
         let (db, supervisor) = (db.clone(), supervisor.clone());
-        taps.spawn(tap::icecast::run(listener, db, supervisor, shutdown.clone()));
+        let doors = Doors::new(doors);
+        taps.spawn(tap::icecast::run(listener, doors, db, supervisor, shutdown.clone()));
     }
     taps.spawn(tap::rtp::run(db, supervisor, rtp_bind, shutdown.clone()));
     taps.close();
@@ -163,6 +181,9 @@ mod tests {
             worker_name: "test".into(),
             rtp_bind: IpAddr::from([127, 0, 0, 1]),
             icecast_listen: Some(icecast),
+            marks: Marks::default(),
+            meters: Meters::default(),
+            doors: doors::Limits::of(8),
         }
     }
 

@@ -10,6 +10,7 @@
 //! Only what every browser and RTP hears is read: channel mapping family 0, one or two channels. The
 //! header's output gain is not carried over; encoders in use write 0.
 
+mod head;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -18,16 +19,23 @@ use archive::Packet;
 use bytes::{Bytes, BytesMut};
 use models::{GapCause, Ticks};
 
+pub use self::head::Head;
+use self::head::{OPUS_HEAD, codec, parse_head};
 use self::page::{CAPTURE, Found, Page, Pages};
+use crate::bounds::Credit;
 use crate::tap::Event;
 
 /// Enough of a stream's beginning to tell what it carries: several codecs' first pages.
 pub const SNIFF_BYTES: usize = 512;
 /// This many bytes without a readable page, and it is no Ogg stream: twice the largest page.
 const MAX_JUNK_BYTES: usize = 128 * 1024;
-/// So many broken pages in a row, and it is no Ogg stream any more. Checking one costs up to 64 KiB
-/// of work, which is why somebody must not be able to ask for it with every byte.
+/// So many broken pages in a row, and it is no Ogg stream any more.
 const MAX_TORN_PAGES: usize = 64;
+/// Bytes of broken pages that are checked whatever comes, and for each byte that comes. A few bytes can
+/// claim a page of 64 KiB, and the next few another one in the same place: nobody may ask for that
+/// work with every byte, nor by whole pages between the broken ones.
+const CHECKED_FREE: usize = 1024 * 1024;
+const CHECKED_PER_BYTE: usize = 4;
 /// Longest packet worth keeping: 48 frames of 1275 bytes and their lengths (RFC 6716, section 3.2.5).
 const MAX_PACKET_BYTES: usize = 64 * 1024;
 /// A jump of the granule position without a lost page is believed from this length on; encoders
@@ -36,17 +44,6 @@ const MIN_JUMP: u64 = Ticks::from_millis(120).0;
 /// Longer jumps are a broken clock, not lost audio.
 const MAX_JUMP: u64 = Ticks::from_secs(600).0;
 
-/// What an `OpusHead` says (RFC 7845, section 5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// Channels: 1 or 2.
-    pub channels: u8,
-    /// Samples at 48 kHz that a player drops at the start.
-    pub pre_skip: u16,
-    /// Sampling rate of what was encoded; 0: not said.
-    pub input_rate: u32,
-}
-
 /// Why a stream cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -54,7 +51,7 @@ pub enum Error {
     #[error("no readable Ogg page in {0} bytes")]
     NotOgg(usize),
     /// Page after page is broken.
-    #[error("{MAX_TORN_PAGES} broken Ogg pages in a row")]
+    #[error("too many broken Ogg pages")]
     Broken,
     /// It begins in the middle.
     #[error("the Ogg stream's first page is missing")]
@@ -87,20 +84,38 @@ pub fn is_opus(prefix: &[u8]) -> bool {
     prefix.starts_with(CAPTURE) && prefix.windows(OPUS_HEAD.len()).any(|at| at == OPUS_HEAD)
 }
 
-const OPUS_HEAD: &[u8] = b"OpusHead";
 const OPUS_TAGS: &[u8] = b"OpusTags";
 
 /// Reads an Ogg Opus stream from bytes in any portions.
-#[derive(Default)]
 pub struct Demuxer {
     pages: Pages,
     junk: usize,
     torn: usize,
+    /// Bytes of broken pages that may still be checked.
+    checks: usize,
+    credit: Credit,
     other: Option<&'static str>,
     stream: Option<Stream>,
     any_audio: bool,
     cut: bool,
     failed: Option<Error>,
+}
+
+impl Default for Demuxer {
+    fn default() -> Self {
+        Self {
+            pages: Pages::default(),
+            junk: 0,
+            torn: 0,
+            checks: CHECKED_FREE,
+            credit: Credit::default(),
+            other: None,
+            stream: None,
+            any_audio: false,
+            cut: false,
+            failed: None,
+        }
+    }
 }
 
 /// The logical stream being read.
@@ -150,6 +165,8 @@ impl Demuxer {
     /// # Errors
     /// It is no Ogg Opus stream (any more); the demuxer is of no further use.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Event>, Error> {
+        self.credit.earn(bytes.len() as u64);
+        self.checks = self.checks.saturating_add(bytes.len().saturating_mul(CHECKED_PER_BYTE));
         self.pages.push(bytes);
         self.drain()
     }
@@ -189,10 +206,11 @@ impl Demuxer {
                 self.page(&page, events)?;
             }
             Found::Junk(bytes) => self.junk += bytes,
-            Found::Torn => {
+            Found::Torn(looked_at) => {
                 self.torn += 1;
                 self.junk += 1;
                 self.cut = true;
+                self.checks = self.checks.checked_sub(looked_at).ok_or(Error::Broken)?;
             }
         }
         if self.torn > MAX_TORN_PAGES {
@@ -211,7 +229,7 @@ impl Demuxer {
         match &mut self.stream {
             Some(stream) if stream.serial == page.serial => {
                 let before = events.len();
-                stream.page(page, events);
+                stream.page(page, &mut self.credit, events);
                 self.any_audio |= events.len() > before;
                 Ok(())
             }
@@ -252,7 +270,7 @@ impl Stream {
         }
     }
 
-    fn page(&mut self, page: &Page, events: &mut Vec<Event>) {
+    fn page(&mut self, page: &Page, credit: &mut Credit, events: &mut Vec<Event>) {
         let in_order = self.next_page == Some(page.sequence);
         self.next_page = Some(page.sequence.wrapping_add(1));
         let pending = !self.partial.is_empty() || self.dropping;
@@ -274,7 +292,7 @@ impl Stream {
             }
         }
         self.ended |= page.last;
-        self.place(page, packets, events);
+        self.place(page, packets, credit, events);
     }
 
     /// Puts a packet together from its pieces.
@@ -316,10 +334,16 @@ impl Stream {
     }
 
     /// Places a page's packets on the timeline by its granule position (RFC 7845, section 4).
-    fn place(&mut self, page: &Page, mut packets: Vec<Packet>, events: &mut Vec<Event>) {
+    fn place(
+        &mut self,
+        page: &Page,
+        mut packets: Vec<Packet>,
+        credit: &mut Credit,
+        events: &mut Vec<Event>,
+    ) {
         let length: u64 = packets.iter().map(|packet| packet.duration.0).sum();
         let Some(granule) = page.granule.filter(|_| !packets.is_empty()) else {
-            self.position = self.position.map(|position| position + length);
+            self.position = self.position.map(|position| position.saturating_add(length));
             events.extend(packets.into_iter().map(Event::Packet));
             return;
         };
@@ -329,7 +353,8 @@ impl Stream {
         let end = position.saturating_add(length);
         let jump = granule.saturating_sub(end);
         let cause = self.lost.take();
-        if jump > 0 && jump <= MAX_JUMP && (cause.is_some() || jump >= MIN_JUMP) {
+        let credible = jump > 0 && jump <= MAX_JUMP && (cause.is_some() || jump >= MIN_JUMP);
+        if credible && credit.spend(Ticks(jump)) {
             let cause = cause.unwrap_or(GapCause::Broken);
             events.push(Event::Lost { duration: Ticks(jump), cause });
         }
@@ -353,41 +378,4 @@ fn trim(packets: &mut Vec<Packet>, mut excess: u64) {
         excess -= last.duration.0;
         packets.pop();
     }
-}
-
-/// Reads an identification header (RFC 7845, section 5.1).
-fn parse_head(packet: &[u8]) -> Result<Head, Error> {
-    let fields = packet.get(OPUS_HEAD.len()..).unwrap_or_default();
-    let [version, channels, skip0, skip1, rate @ ..] = fields else {
-        return Err(Error::Head("cut off"));
-    };
-    let [r0, r1, r2, r3, _gain0, _gain1, family, ..] = rate else {
-        return Err(Error::Head("cut off"));
-    };
-    // The upper four bits are the major version: only 0 is known.
-    if version >> 4 != 0 {
-        return Err(Error::Head("of an unknown version"));
-    }
-    if *family != 0 || !(1..=2).contains(channels) {
-        return Err(Error::Channels { channels: *channels, family: *family });
-    }
-    Ok(Head {
-        channels: *channels,
-        pre_skip: u16::from_le_bytes([*skip0, *skip1]),
-        input_rate: u32::from_le_bytes([*r0, *r1, *r2, *r3]),
-    })
-}
-
-/// The name of what a logical stream's first packet announces.
-fn codec(magic: &[u8]) -> &'static str {
-    const KNOWN: [(&[u8], &str); 6] = [
-        (b"\x01vorbis", "Vorbis"),
-        (b"\x7fFLAC", "FLAC"),
-        (b"Speex   ", "Speex"),
-        (b"\x80theora", "Theora"),
-        (b"fishead\0", "a skeleton only"),
-        (b"PCM     ", "PCM"),
-    ];
-    let known = KNOWN.iter().find(|(begins, _)| magic.starts_with(begins));
-    known.map_or("an unknown codec", |(_, name)| name)
 }

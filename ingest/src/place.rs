@@ -10,6 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::meters::Meters;
+use crate::space::Space;
+
 /// How long a worker is taken to be alive after each sign of life, in milliseconds: how long a room
 /// waits before another worker takes it from one that died.
 pub const LEASE_MS: i64 = 5_000;
@@ -31,6 +34,12 @@ pub struct Place {
     pub spool_dir: PathBuf,
     /// Who holds the recordings that are written here.
     pub worker: Worker,
+    /// What is counted of all of it.
+    pub meters: Meters,
+    /// How much room the spool has.
+    pub space: Space,
+    /// Divides waits between tries, so that tests need not take hours.
+    pub(crate) haste: u32,
     noter: mpsc::Sender<Noted>,
 }
 
@@ -43,7 +52,13 @@ impl Place {
     pub fn new(db: Db, store: Store, spool_dir: PathBuf, worker: Worker) -> Self {
         let (noter, queue) = mpsc::channel(BATCH);
         tokio::spawn(note_all(db.clone(), queue));
-        Self { db, store, spool_dir, worker, noter }
+        let (meters, space, haste) = (Meters::default(), Space::default(), 1);
+        Self { db, store, spool_dir, worker, meters, space, haste, noter }
+    }
+
+    /// How long to wait here where elsewhere it is `wait`.
+    pub(crate) fn waits(&self, wait: Duration) -> Duration {
+        wait / self.haste
     }
 
     /// Gives signs of life for the worker until what this returns is dropped.
@@ -100,6 +115,9 @@ pub fn passing_worker(name: &str) -> Worker {
 /// The spool cannot be read or written, or its identity is not one.
 pub fn spool_worker(spool_dir: &Path, name: &str) -> std::io::Result<Worker> {
     std::fs::create_dir_all(spool_dir)?;
+    if let Some(parent) = spool_dir.parent() {
+        std::fs::File::open(parent)?.sync_all()?;
+    }
     let path = spool_dir.join(IDENTITY);
     let id = match std::fs::read_to_string(&path) {
         Ok(text) => text.trim().parse().map_err(|_| {

@@ -8,18 +8,23 @@
 //! Nothing here reads a clock or decides when a recording begins, pauses or ends: that is the
 //! supervisor's and the import's.
 
+mod left;
+mod plan;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use archive::{Packet, chunk, cmaf, opus};
+use archive::{chunk, cmaf};
 use models::db::{self, Held as Holding};
-use models::{Chunk, Gap, GapCause, Recording, Ticks, WallMicros};
+use models::{GapCause, Ticks, WallMicros};
 
-use crate::cut::{Cut, Cutter, FRAGMENT};
+use self::plan::Step;
+use crate::cut::{Cut, Cutter};
+use crate::meters::Meters;
 use crate::place::Place;
-use crate::spool::{self, Held, Left};
+use crate::spool::{self, Held};
 use crate::tap::Event;
-use crate::upload::{self, Progress, Shipper, Uploader};
+use crate::upload::{self, Progress, Sealed, Shipper, Uploader};
 
 /// Most media time that is filled for one gap. A longer one keeps its length on the wall clock, but
 /// takes no more media time than this: a clock set wrong must not make days of silence.
@@ -30,9 +35,18 @@ const FILL_STEP: Ticks = Ticks::from_millis(1200);
 /// How many sealed chunks an import may be ahead of the store: enough to keep both busy.
 const IMPORT_AHEAD: u32 = 8;
 /// What conceals audio of which nothing is known: one frame of 20 ms, mono, full band.
-const TOC: u8 = 31 << 3;
+pub(crate) const TOC: u8 = 31 << 3;
 /// After so many failures in a row (about half a minute) an import gives up.
 const IMPORT_PATIENCE: u32 = 8;
+
+/// How far media time may be off the wall clock, in microseconds, and be brought back: more than the
+/// cheapest crystals drift apart in a day. A source that is further off does not send in real time.
+const OFF_MAX_US: i64 = 20_000_000;
+/// Less is not worth a change.
+const OFF_MIN_US: i64 = 10_000;
+/// What a gap measured on the wall clock is a multiple of: Opus' shortest frame, so that players
+/// find as much of it to decode as its length says.
+const FRAME_US: i64 = 2_500;
 
 /// How careful and how patient to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +85,12 @@ impl Error {
         matches!(self, Self::Spool(error) if error.is_locked())
     }
 
+    /// Whether there is no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Spool(error) if error.is_full())
+    }
+
     /// Whether somebody else has taken hold of the recording.
     #[must_use]
     pub fn is_lost(&self) -> bool {
@@ -91,36 +111,15 @@ struct Kept {
     toc: u8,
 }
 
-/// What is still to be done, in order.
-#[derive(Debug)]
-enum Step {
-    Packet(Packet, WallMicros),
-    /// A gap begins; what fills it follows.
-    Gap {
-        duration: Ticks,
-        wall_us: i64,
-        cause: GapCause,
-    },
-    Fill {
-        toc: u8,
-        left: Ticks,
-        wall: WallMicros,
-        /// Long enough to stand in fragments of its own, which need no sync each: they can be made
-        /// again.
-        alone: bool,
-    },
-    Pause {
-        wall_us: i64,
-    },
-    Flush,
-    Seal,
-}
-
 /// One recording's writer.
 #[derive(Debug)]
 pub struct Recorder {
     mode: Mode,
     kept: Option<Kept>,
+    /// How far media time has fallen behind the wall clock since it was last set by it.
+    behind_us: i64,
+    /// Whether `kept.wall` was measured by the source that goes on: not after a pause.
+    is_measured: bool,
     cutter: Cutter,
     written: Ticks,
     /// Bounded by its callers: nothing is added while the last call's steps are not done.
@@ -132,6 +131,7 @@ pub struct Recorder {
     taken_over: bool,
     spool: spool::Writer,
     uploads: Uploader,
+    meters: Meters,
 }
 
 impl Recorder {
@@ -162,21 +162,37 @@ impl Recorder {
         }
         let rowed = place.db.last_chunk(id).await?;
         let last_anchor = place.db.anchors(id).await?.last().copied();
-        let (media, kept) = ends_at(place, &recording, &left, rowed.as_ref()).await?;
         let spooled = left.chunks.last().copied();
+        let next = spooled.max(rowed.as_ref().map(|chunk| chunk.seq)).map_or(0, |seq| seq + 1);
+        let left = left::without_stale(left, next, held.dir().to_owned()).await?;
+        let (media, kept) = left::ends_at(place, &recording, &left, rowed.as_ref()).await?;
         let taken_over = rowed.as_ref().map_or(take > 0, |chunk| chunk.take != take);
-        let next = spooled.max(rowed.map(|chunk| chunk.seq)).map_or(0, |seq| seq + 1);
 
         let spool = spool::Writer::new(held);
         let (place, dir) = (place.clone(), spool.dir().to_owned());
+        let meters = place.meters.clone();
         let shipper = Shipper { place, recording, hold, take, dir };
         let first = left.chunks.first().copied().unwrap_or(next);
         let patience = (mode == Mode::Import).then_some(IMPORT_PATIENCE);
-        let uploads = Uploader::start(shipper, first, next, last_anchor, patience);
+        let sealed = Sealed { below: next, until: media };
+        let uploads = Uploader::start(shipper, first, sealed, last_anchor, patience);
         let (steps, cuts) = (VecDeque::new(), VecDeque::new());
         let cutter = Cutter::new(next, media);
         let taken_over = taken_over && left.chunks.is_empty();
-        Ok(Self { mode, kept, cutter, written: media, steps, cuts, taken_over, spool, uploads })
+        Ok(Self {
+            mode,
+            kept,
+            behind_us: 0,
+            is_measured: false,
+            cutter,
+            written: media,
+            steps,
+            cuts,
+            taken_over,
+            spool,
+            uploads,
+            meters,
+        })
     }
 
     /// Takes events in order of media time. `first` is the wall-clock time of their first sample.
@@ -190,6 +206,10 @@ impl Recorder {
         events: impl IntoIterator<Item = Event>,
         first: WallMicros,
     ) -> Result<(), Error> {
+        if let Some(kept) = self.kept.filter(|_| self.is_measured) {
+            self.behind_us += first.micros_since(kept.wall);
+        }
+        self.is_measured = true;
         let mut passed = Ticks::ZERO;
         for event in events {
             let (duration, wall) = (event.duration(), first.plus(passed));
@@ -203,14 +223,18 @@ impl Recorder {
     }
 
     /// Fills the time from the end of what was kept until `until`, for which there was no source or
-    /// no us. Nothing, where nothing was kept yet.
+    /// no us. Nothing, where nothing was kept yet. Takes up what media time was off the wall clock, by
+    /// at most half of that time.
     ///
     /// # Errors
     /// See [`Recorder::write`].
     pub async fn away(&mut self, cause: GapCause, until: WallMicros) -> Result<(), Error> {
         if let Some(kept) = self.kept {
-            let wall_us = until.micros_since(kept.wall).max(0);
-            self.miss(Ticks::from_micros(wall_us), wall_us, cause);
+            let passed_us = until.micros_since(kept.wall);
+            let wall_us = passed_us.max(0);
+            self.behind_us += passed_us - wall_us;
+            let filled = self.fill_for(wall_us);
+            self.miss(filled, wall_us, cause);
             self.kept = Some(Kept { wall: until, ..kept });
         }
         self.catch_up().await
@@ -226,6 +250,7 @@ impl Recorder {
             let wall_us = at.micros_since(kept.wall).max(0);
             self.steps.push_back(Step::Pause { wall_us });
             self.kept = Some(Kept { wall: at, ..kept });
+            self.is_measured = false;
         }
         self.catch_up().await
     }
@@ -348,70 +373,6 @@ impl Recorder {
         Ok(self.spool.remove_dir().await?)
     }
 
-    fn take(&mut self, packet: Packet, wall: WallMicros) {
-        let Some(&toc) = packet.data.first().filter(|_| packet.duration > Ticks::ZERO) else {
-            return;
-        };
-        self.kept = Some(Kept { wall: wall.plus(packet.duration), toc });
-        self.steps.push_back(Step::Packet(packet, wall));
-    }
-
-    /// Plans a gap and what fills it. Wall time moves on with media time.
-    fn miss(&mut self, duration: Ticks, wall_us: i64, cause: GapCause) {
-        let Some(Kept { wall, toc }) = self.kept.filter(|_| duration > Ticks::ZERO) else { return };
-        let filled = duration.min(FILL_MAX);
-        let alone = filled > FRAGMENT;
-        if alone {
-            self.steps.push_back(Step::Flush);
-        }
-        self.steps.push_back(Step::Gap { duration: filled, wall_us, cause });
-        self.steps.push_back(Step::Fill { toc, left: filled, wall, alone });
-        // What follows gets a wall-clock time of its own: a fragment's, or, where the gap takes
-        // less media time than it took time, a chunk's, because a chunk in the store has but one.
-        // So does what follows a worker that is gone: its last audio may take the place of the fill,
-        // which has chunks of its own for that.
-        if filled < duration || std::mem::take(&mut self.taken_over) {
-            self.steps.push_back(Step::Seal);
-        } else if alone || cause != GapCause::Loss {
-            self.steps.push_back(Step::Flush);
-        }
-        self.kept = Some(Kept { wall: wall.plus(duration), toc });
-    }
-
-    fn advance(&mut self, step: Step) {
-        let mut cuts = Vec::new();
-        let mut sync = true;
-        match step {
-            Step::Packet(packet, wall) => self.cutter.packet(packet, wall, &mut cuts),
-            Step::Gap { duration, wall_us, cause } => {
-                self.cutter.gap(Gap { start: self.cutter.end(), duration, wall_us, cause });
-            }
-            Step::Fill { toc, left, wall, alone } => {
-                sync = !alone;
-                let now = left.min(FILL_STEP);
-                let mut at = wall;
-                for packet in opus::conceal(toc, now) {
-                    let next = at.plus(packet.duration);
-                    self.cutter.packet(packet, at, &mut cuts);
-                    at = next;
-                }
-                let left = left.saturating_sub(now);
-                if left > Ticks::ZERO {
-                    let wall = wall.plus(now);
-                    self.steps.push_front(Step::Fill { toc, left, wall, alone });
-                }
-            }
-            Step::Pause { wall_us } => {
-                let (start, duration) = (self.cutter.end(), Ticks::ZERO);
-                let gap = Gap { start, duration, wall_us, cause: GapCause::Paused };
-                self.cutter.pause(gap, &mut cuts);
-            }
-            Step::Flush => self.cutter.flush(&mut cuts),
-            Step::Seal => self.cutter.seal(&mut cuts),
-        }
-        self.cuts.extend(cuts.into_iter().map(|cut| (cut, sync)));
-    }
-
     async fn carry_out(&mut self, cut: Cut, sync: bool) -> Result<(), Error> {
         match cut {
             Cut::Fragment { chunk, fragment, gaps } => {
@@ -422,7 +383,7 @@ impl Recorder {
             Cut::Note { chunk, gap } => self.spool.note(chunk, vec![gap]).await?,
             Cut::Seal { chunk } => {
                 self.spool.seal().await?;
-                self.uploads.seal(chunk + 1);
+                self.uploads.seal(Sealed { below: chunk + 1, until: self.written });
                 if self.mode == Mode::Import {
                     self.uploads.wait(IMPORT_AHEAD).await.map_err(Error::Upload)?;
                 }
@@ -430,31 +391,6 @@ impl Recorder {
         }
         Ok(())
     }
-}
-
-/// Where a recording's media time ends, and what is known of that end: from its last fragment,
-/// which is in the spool or, where nothing is left there, in the store.
-async fn ends_at(
-    place: &Place,
-    recording: &Recording,
-    left: &Left,
-    rowed: Option<&Chunk>,
-) -> Result<(Ticks, Option<Kept>), Error> {
-    let spooled = left.chunks.last().copied();
-    let last = match rowed.filter(|rowed| spooled.is_none_or(|seq| seq <= rowed.seq)) {
-        Some(rowed) => chunk::open(&place.store, recording.id, rowed).await?.pop(),
-        None => left.last.clone(),
-    };
-    let Some(last) = last else {
-        // Its first audio is noted before any of it is kept, and may be on its way from elsewhere.
-        let kept = recording.started_at.map(|wall| Kept { wall, toc: TOC });
-        return Ok((Ticks::ZERO, kept));
-    };
-    let paused_us: i64 = left.pauses.iter().map(|gap| gap.wall_us).sum();
-    let end = last.wall.plus(last.duration());
-    let wall = WallMicros(end.0.saturating_add(paused_us));
-    let toc = last.packets.last().and_then(|packet| packet.data.first().copied());
-    Ok((last.span().end, toc.map(|toc| Kept { wall, toc })))
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@
 //!   there when the host ended one. In a manual room the host does.
 //! - A source that leaves and comes back, or is silent, within the room's grace time goes on in the
 //!   same recording; past it the recording ends. The time away is a gap filled with concealment.
+//! - A disk that runs full takes no new recordings; running ones go on until the last reserve, and
+//!   again when there is room ([`space`]).
 //! - After a restart the grace time is counted anew: the time down was ours.
 
 mod actor;
@@ -31,9 +33,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::late;
 use crate::place::{self, Place};
 use crate::tap::{Event, Source};
+use crate::{late, space};
 use actor::Actor;
 use registry::Registry;
 
@@ -66,13 +68,20 @@ struct Shared {
 pub(crate) struct Limits {
     /// A source that has been silent for longer makes way for a new one.
     pub(crate) silent: Duration,
-    /// What waits in an open fragment is written after this long, whether it is full or not.
+    /// What waits in an open fragment is written after this long, whether it is full or not: later
+    /// than a steady source fills one, so that only what stalls is cut short.
     pub(crate) sync_within: Duration,
+    /// How often the disk's free space is looked at.
+    pub(crate) look_at_disk: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { silent: Duration::from_secs(5), sync_within: Duration::from_secs(1) }
+        Self {
+            silent: Duration::from_secs(5),
+            sync_within: Duration::from_millis(750),
+            look_at_disk: Duration::from_secs(1),
+        }
     }
 }
 
@@ -88,6 +97,9 @@ pub enum Refused {
     /// Another worker records the room from another source (answer 403).
     #[error("the room is being recorded by {}", .0.name)]
     Elsewhere(Box<Holder>),
+    /// The disk is too full for a new recording (answer 507).
+    #[error("there is no room on the disk for a new recording")]
+    NoRoomOnDisk,
     /// The room is gone (answer 404).
     #[error("there is no such room any more")]
     NoRoom,
@@ -151,7 +163,9 @@ impl Supervisor {
     /// and sealed what it was given. Recordings stay open: the next start goes on with them.
     pub async fn run(&self) {
         let work = async {
-            tokio::join!(rows::watch(self), late::watch(&self.shared.place, &self.shared.stop));
+            let Shared { place, stop, limits, .. } = &*self.shared;
+            let late = Box::pin(late::watch(place, stop));
+            tokio::join!(rows::watch(self), late, space::watch(place, stop, limits.look_at_disk));
             self.shared.actors.close();
             self.shared.actors.wait().await;
         };
@@ -243,7 +257,7 @@ impl Supervisor {
 
 impl Feed {
     /// Hands on what arrived. `arrived` is the wall-clock time at the end of the batch's last
-    /// event. Waits while the room's disk is behind, which is the back-pressure a tap may pass on.
+    /// event, by the clock that nobody can set ([`WallMicros::steady`]). Waits while the room's disk is behind, which is the back-pressure a tap may pass on.
     ///
     /// # Errors
     /// [`Closed`]: stop sending and drop the feed.

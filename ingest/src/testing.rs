@@ -34,6 +34,13 @@ impl Rig {
         Self { place, folder }
     }
 
+    /// One whose files are in memory, where the machine has a folder for such.
+    pub(crate) async fn in_memory() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let place = open(folder.path()).await;
+        Self { place, folder }
+    }
+
     pub(crate) async fn room(&self, policy: RecordingPolicy, grace_ms: u64) -> Room {
         let id = RoomId::new();
         let room = Room {
@@ -145,6 +152,13 @@ pub(crate) async fn open_spool(folder: &std::path::Path, spool: &str) -> Place {
     Place::new(db, store, spool_dir, worker)
 }
 
+/// A place with its rows in another database.
+pub(crate) async fn on_database(place: &Place, url: &str) -> Place {
+    Db::migrate(url).await.unwrap();
+    let Place { store, spool_dir, worker, .. } = place.clone();
+    Place::new(Db::open(url).await.unwrap(), store, spool_dir, worker)
+}
+
 /// Another worker on a rig's rows and objects.
 pub(crate) async fn second_worker(rig: &Rig) -> Place {
     let Place { db, store, .. } = rig.place.clone();
@@ -198,5 +212,5 @@ pub(crate) async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), found).await.expect("it never happened")
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("it never happened")
 }

@@ -6,8 +6,14 @@
 //! crash between any two is answered by doing it again. The spool's files are the queue: nothing
 //! is held in memory but the chunk on its way, however long the store is away. The init object is
 //! put before the first chunk.
+//!
+//! A chunk that is damaged on disk, or gone, holds up those behind it only for the time in which
+//! that may pass. Then what is whole of it is kept and the rest is a gap (`salvage`): the chunk
+//! keeps its place and its length.
 
-use std::path::PathBuf;
+mod salvage;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +21,12 @@ use archive::cmaf::{self, Fragment};
 use archive::{Key, store};
 use bytes::Bytes;
 use models::db::{self, NewChunk};
-use models::{Anchor, Chunk, Gap, GapCause, Hold, Recording, Ticks};
+use models::{Anchor, Chunk, Gap, Hold, Recording, Ticks};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::anchors::Anchors;
 use crate::place::Place;
 use crate::{cut, spool};
 
@@ -27,11 +34,8 @@ use crate::{cut, spool};
 const WAIT_FIRST: Duration = Duration::from_millis(250);
 /// Longest wait between tries: a store that is back is noticed within this.
 const WAIT_MOST: Duration = Duration::from_secs(30);
-/// Media time after which an anchor is due.
-const ANCHOR_EVERY: Ticks = Ticks::from_secs(60);
-/// How far the wall clock may be from what the last anchor says, in microseconds, before a new one
-/// is due. Arrival jitters by some tens of milliseconds.
-const ANCHOR_OFF_US: u64 = 100_000;
+/// After so many failures in a row (about eight seconds) damage is taken to stay.
+const SALVAGE_AFTER: u32 = 6;
 
 /// Why a chunk is not in the store and rowed yet. Its spool file stays.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +49,12 @@ pub enum Error {
         source: spool::Error,
     },
     /// A sealed chunk is damaged on disk.
-    #[error("chunk {seq} is damaged in the spool after {whole_bytes} bytes")]
+    #[error("chunk {seq} is damaged in the spool: {bad_bytes} bytes of it are not sound")]
     Damaged {
         /// The chunk.
         seq: u32,
-        /// How many bytes from its front are whole.
-        whole_bytes: usize,
-        /// What is wrong behind them.
-        source: Option<cmaf::Error>,
+        /// How many bytes belong to no whole fragment.
+        bad_bytes: u64,
     },
     /// The chunk is neither in the spool nor rowed.
     #[error("chunk {seq} is gone from the spool")]
@@ -92,6 +94,17 @@ impl Error {
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Row { source: db::Error::LeaseLost, .. })
     }
+
+    /// Whether trying again may never help: a part of the chunk is missing, so that it cannot be read
+    /// or does not continue the one before, or the store has other bytes under its name.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Spool { .. } | Self::Damaged { .. } | Self::Gone { .. } => true,
+            Self::Row { source, .. } => matches!(source, db::Error::Conflict { .. }),
+            Self::Store { source, .. } => matches!(source, store::Error::Different { .. }),
+            Self::Stopped { .. } => false,
+        }
+    }
 }
 
 /// How far a recording's chunks are.
@@ -128,12 +141,12 @@ pub(crate) struct Cargo {
 }
 
 impl Shipper {
-    /// Takes a chunk to the store and the database and out of the spool. `last` is the recording's
-    /// last anchor.
-    pub(crate) async fn ship(&self, seq: u32, last: &mut Option<Anchor>) -> Result<(), Error> {
+    /// Takes a chunk to the store and the database and out of the spool. `anchors` are the
+    /// recording's.
+    pub(crate) async fn ship(&self, seq: u32, anchors: &mut Anchors) -> Result<(), Error> {
         if let Some(cargo) = self.load(seq).await? {
             self.put(&cargo.chunk, cargo.bytes.clone()).await?;
-            *last = self.row(&cargo, *last).await?;
+            *anchors = self.row(&cargo, *anchors).await?;
         } else {
             // Removed already: that is right where it is rowed, and only there.
             let row = self.place.db.chunk(self.recording.id, seq).await;
@@ -148,19 +161,20 @@ impl Shipper {
     /// Reads a chunk from the spool; `None` where there is none.
     pub(crate) async fn load(&self, seq: u32) -> Result<Option<Cargo>, Error> {
         let dir = self.dir.clone();
-        let read = move || Ok((spool::read(&dir, seq)?, spool::gaps(&dir, seq)?));
-        let (bytes, gaps) = blocking(seq, read).await?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let found = cmaf::recover(&bytes);
-        let (Some(first), Some(last)) = (found.fragments.first(), found.fragments.last()) else {
-            return Err(Error::Damaged { seq, whole_bytes: 0, source: found.torn });
-        };
-        if found.torn.is_some() {
-            let whole_bytes = found.whole_bytes;
-            return Err(Error::Damaged { seq, whole_bytes, source: found.torn });
+        let read = move || Ok((spool::load(&dir, seq)?, spool::gaps(&dir, seq)?));
+        let (spooled, gaps) = blocking(seq, read).await?;
+        let Some(spooled) = spooled else { return Ok(None) };
+        if !spooled.is_whole() {
+            return Err(Error::Damaged { seq, bad_bytes: spooled.bad_bytes });
         }
-        let (start, end) = (first.start, last.span().end);
-        let bytes = object(&found.fragments);
+        Ok(Some(self.cargo(seq, spooled.fragments, &gaps)))
+    }
+
+    /// A chunk of these fragments, of which there is at least one.
+    fn cargo(&self, seq: u32, fragments: Vec<Fragment>, noted: &[Gap]) -> Cargo {
+        let start = fragments.first().map_or(Ticks::ZERO, |first| first.start);
+        let end = fragments.last().map_or(start, |last| last.span().end);
+        let bytes = object(&fragments);
         let chunk = Chunk {
             seq,
             take: self.take,
@@ -169,8 +183,7 @@ impl Shipper {
             bytes: bytes.len() as u64,
             sha256: Sha256::digest(&bytes).into(),
         };
-        let gaps = cut::clip(&gaps, end);
-        Ok(Some(Cargo { chunk, bytes: bytes.into(), fragments: found.fragments, gaps }))
+        Cargo { chunk, bytes: bytes.into(), fragments, gaps: cut::clip(noted, end) }
     }
 
     /// Puts a chunk into the store, and the init object before the first.
@@ -188,12 +201,8 @@ impl Shipper {
     }
 
     /// Adds a chunk's row, and with the first one the recording's start on the wall clock. Gives
-    /// back the recording's last anchor then.
-    pub(crate) async fn row(
-        &self,
-        cargo: &Cargo,
-        last: Option<Anchor>,
-    ) -> Result<Option<Anchor>, Error> {
+    /// back what follows from it for the recording's further anchors.
+    pub(crate) async fn row(&self, cargo: &Cargo, mut known: Anchors) -> Result<Anchors, Error> {
         let Cargo { chunk, fragments, gaps, .. } = cargo;
         let Recording { origin, channels, source, .. } = &self.recording;
         let failed = |source| Error::Row { seq: chunk.seq, source };
@@ -202,11 +211,10 @@ impl Shipper {
             let started = Some(first.wall);
             db.set_source(self.hold, *origin, *channels, source, started).await.map_err(failed)?;
         }
-        let anchors = anchors(last, fragments, gaps);
-        let last = anchors.last().copied().or(last);
+        let anchors = known.of_chunk(fragments, gaps);
         let (hold, chunk, gaps) = (self.hold, chunk.clone(), gaps.clone());
         self.place.note(NewChunk { hold, chunk, gaps, anchors }).await.map_err(failed)?;
-        Ok(last)
+        Ok(known)
     }
 
     /// Takes a rowed chunk out of the spool.
@@ -231,46 +239,39 @@ pub(crate) fn object(fragments: &[Fragment]) -> Vec<u8> {
     Fragment::join(fragments).map_or_else(Vec::new, |joined| cmaf::write_fragment(&joined))
 }
 
-/// The anchors of a chunk, after the recording's `last` one: at the recording's start, about once a
-/// minute, after each gap that is not mere loss, and where the wall clock has gone another way.
-fn anchors(last: Option<Anchor>, fragments: &[Fragment], gaps: &[Gap]) -> Vec<Anchor> {
-    let breaks = gaps.iter().filter(|gap| gap.cause != GapCause::Loss);
-    let mut resumed: Vec<Ticks> = breaks.map(|gap| gap.start + gap.duration).collect();
-    let mut anchors: Vec<Anchor> = Vec::new();
-    for (index, fragment) in fragments.iter().enumerate() {
-        let before = resumed.len();
-        resumed.retain(|end| *end > fragment.start);
-        let after_gap = resumed.len() < before;
-        let last = anchors.last().copied().or(last);
-        if after_gap || index == 0 && last.is_none_or(|last| is_due(last, fragment)) {
-            anchors.push(Anchor { media: fragment.start, wall: fragment.wall });
-        }
-    }
-    anchors
+/// What is complete in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    /// Every chunk below this number is.
+    pub(crate) below: u32,
+    /// Where the last of them ends.
+    pub(crate) until: Ticks,
 }
 
-fn is_due(last: Anchor, fragment: &Fragment) -> bool {
-    let since = fragment.start.saturating_sub(last.media);
-    let off = fragment.wall.micros_since(last.wall.plus(since));
-    since >= ANCHOR_EVERY || off.unsigned_abs() > ANCHOR_OFF_US
+/// The object that a chunk in a spool directory is to become; `None` where it is not there, or not
+/// whole. This blocks.
+#[must_use]
+pub fn spooled(dir: &Path, seq: u32) -> Option<Bytes> {
+    let whole = spool::load(dir, seq).ok()??;
+    whole.is_whole().then(|| object(&whole.fragments).into())
 }
 
 /// Ships one recording's chunks in the background. Dropping it stops that; what is not shipped
 /// stays in the spool.
 #[derive(Debug)]
 pub struct Uploader {
-    sealed: watch::Sender<u32>,
+    sealed: watch::Sender<Sealed>,
     progress: watch::Receiver<Progress>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Uploader {
-    /// Ships the chunks from `first` on. Those below `sealed` are complete already. `last` is the
+    /// Ships the chunks from `first` on. What is `sealed` is complete already. `last` is the
     /// recording's last anchor. After `patience` failures in a row it gives up; `None`: never.
     pub(crate) fn start(
         shipper: Shipper,
         first: u32,
-        sealed: u32,
+        sealed: Sealed,
         last: Option<Anchor>,
         patience: Option<u32>,
     ) -> Self {
@@ -281,9 +282,15 @@ impl Uploader {
         Self { sealed, progress, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// Says that every chunk below `sealed` is complete.
-    pub fn seal(&self, sealed: u32) {
-        self.sealed.send_if_modified(|now| std::mem::replace(now, sealed.max(*now)) < sealed);
+    /// Says what is complete now.
+    pub(crate) fn seal(&self, sealed: Sealed) {
+        self.sealed.send_if_modified(|now| {
+            let more = now.below < sealed.below;
+            if more {
+                *now = sealed;
+            }
+            more
+        });
     }
 
     /// How far it is.
@@ -295,7 +302,7 @@ impl Uploader {
     /// Whether every sealed chunk is in the store and rowed.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.progress.borrow().rowed >= *self.sealed.borrow()
+        self.progress.borrow().rowed >= self.sealed.borrow().below
     }
 
     /// Waits until at most `behind` sealed chunks are not rowed yet.
@@ -303,7 +310,7 @@ impl Uploader {
     /// # Errors
     /// It has given up.
     pub async fn wait(&mut self, behind: u32) -> Result<(), Arc<Error>> {
-        let sealed = *self.sealed.borrow();
+        let sealed = self.sealed.borrow().below;
         let enough = |now: &Progress| now.gave_up || now.rowed.saturating_add(behind) >= sealed;
         let stopped = Arc::new(Error::Gone { seq: self.progress().rowed });
         let now = self.progress.wait_for(enough).await.map_err(|_| stopped)?.clone();
@@ -316,24 +323,32 @@ impl Uploader {
 
 async fn ship_all(
     shipper: Shipper,
-    mut sealed: watch::Receiver<u32>,
+    mut sealed: watch::Receiver<Sealed>,
     report: watch::Sender<Progress>,
     patience: Option<u32>,
-    mut last: Option<Anchor>,
+    last: Option<Anchor>,
 ) {
+    let mut anchors = Anchors::new(last);
     let mut next = report.borrow().rowed;
     let mut failures = 0;
     loop {
-        while next < *sealed.borrow_and_update() {
-            match shipper.ship(next, &mut last).await {
+        while next < sealed.borrow_and_update().below {
+            let mut shipped = shipper.ship(next, &mut anchors).await;
+            if failures >= SALVAGE_AFTER && shipped.as_ref().is_err_and(Error::is_damage) {
+                let complete = *sealed.borrow();
+                shipped = shipper.salvage(next, complete, &mut anchors).await;
+            }
+            match shipped {
                 Ok(()) => {
                     (next, failures) = (next + 1, 0);
+                    shipper.place.meters.shipped();
                     report.send_modify(|now| (now.rowed, now.trouble) = (next, None));
                 }
                 Err(error) => {
                     failures += 1;
                     // Somebody else writes the recording now: trying again changes nothing.
                     let gave_up = error.is_lost() || patience.is_some_and(|most| failures >= most);
+                    shipper.place.meters.upload_failed();
                     complain(&shipper, next, failures, &error);
                     report.send_modify(|now| {
                         (now.trouble, now.gave_up) = (Some(Arc::new(error)), gave_up);
@@ -341,7 +356,7 @@ async fn ship_all(
                     if gave_up {
                         return;
                     }
-                    tokio::time::sleep(wait_after(failures)).await;
+                    tokio::time::sleep(shipper.place.waits(wait_after(failures))).await;
                 }
             }
         }

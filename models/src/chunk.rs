@@ -87,8 +87,11 @@ pub enum GapCause {
     Down,
     /// The host paused the recording.
     Paused,
-    /// The source's clock jumped or its data could not be read.
+    /// The source's clock jumped, or data could not be read: the source's, or ours on a disk that
+    /// damaged it.
     Broken,
+    /// There was no room left on the disk to which it is written.
+    NoSpace,
 }
 
 /// A media time and the wall-clock time at which it was heard.

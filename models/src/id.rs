@@ -62,3 +62,7 @@ id!(
     /// Names a job.
     JobId
 );
+id!(
+    /// Names a batch of jobs.
+    BatchId
+);

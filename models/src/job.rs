@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::id::{JobId, RecordingId};
+use crate::id::{BatchId, JobId, RecordingId};
 use crate::time::{Ticks, WallMicros};
 
 /// A durable piece of work.
@@ -19,6 +19,12 @@ pub struct Job {
     pub host: String,
     /// Where it stands.
     pub state: State,
+    /// The weights that it has to be done with; `None`: those of whoever claims it.
+    pub weights: Option<Weights>,
+    /// The batch that it is part of.
+    pub batch_id: Option<BatchId>,
+    /// Its batch is paused: nobody may claim it.
+    pub held: bool,
     /// Higher goes first: that of its [`Class`].
     pub priority: i16,
     /// Its place among the jobs of its kind and priority: the least goes next.
@@ -39,6 +45,8 @@ pub struct Job {
     pub total: Ticks,
     /// What went wrong last.
     pub error: Option<String>,
+    /// What it took so far; `None` where nobody has told.
+    pub cost: Option<Cost>,
     /// When it was made.
     pub created_at: WallMicros,
     /// When it was last changed.
@@ -65,6 +73,31 @@ impl Kind {
             Self::Transcribe => Class::Fresh,
         }
     }
+}
+
+/// Weights that work is to be done with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Weights {
+    /// What people call them, such as `base.en`.
+    pub name: String,
+    /// What they are: their SHA-256, lower-case hex.
+    pub sha256: String,
+}
+
+/// What work took. Each attempt adds to it but for those whose worker was lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Time that went by, in milliseconds: that of jobs which were done beside each other counts for
+    /// each of them.
+    pub wall_ms: u64,
+    /// Media time that was worked through in it.
+    pub audio: Ticks,
+    /// Windows that were decoded.
+    pub windows: u32,
+    /// Threads of the worker, all its jobs together.
+    pub threads: u32,
+    /// What it was computed on, such as `cpu`.
+    pub device: String,
 }
 
 /// How urgent work is. All of a more urgent class goes before any of a less urgent one; within a

@@ -5,6 +5,8 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
+use crate::steady;
+
 /// Ticks in one second of media time: Opus' own clock (RFC 7587, section 4.1).
 pub const TICKS_PER_SECOND: u64 = 48_000;
 
@@ -145,6 +147,12 @@ impl Span {
         self.end.saturating_sub(self.start)
     }
 
+    /// The tick halfway.
+    #[must_use]
+    pub const fn middle(self) -> Ticks {
+        Ticks(self.start.0 + self.duration().0 / 2)
+    }
+
     /// Whether nothing lies inside.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -173,12 +181,24 @@ pub struct WallMicros(pub i64);
 
 impl WallMicros {
     /// What the system clock says. Called by drivers and the binary only: protocol and policy code
-    /// is handed its `now`.
+    /// is handed its `now`. It may step; recordings are timed by [`Self::steady`].
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Self(since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// The wall clock as this process has known it from the beginning: nobody can set it.
+    #[must_use]
+    pub fn steady() -> Self {
+        steady::wall(steady::now())
+    }
+
+    /// This time plus (or minus) microseconds.
+    #[must_use]
+    pub const fn plus_micros(self, us: i64) -> Self {
+        Self(self.0.saturating_add(us))
     }
 
     /// This time plus a length of media time.

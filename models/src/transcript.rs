@@ -1,9 +1,12 @@
 //! The words of a recording: immutable versions of segments made of words.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
+use crate::chunk::Chunk;
 use crate::id::{RecordingId, TranscriptId};
+use crate::job::Cost;
 use crate::time::{Span, Ticks, WallMicros};
 
 /// One version of the words of a recording.
@@ -23,6 +26,10 @@ pub struct Transcript {
     pub made_by: MadeBy,
     /// All audio before this media time has been worked through.
     pub covered: Ticks,
+    /// How much of the speech in it has words.
+    pub coverage: Coverage,
+    /// What it took; `None` where nobody has told.
+    pub cost: Option<Cost>,
     /// When it was begun.
     pub created_at: WallMicros,
     /// When it was finished.
@@ -40,6 +47,57 @@ pub struct MadeBy {
     pub weights_sha256: String,
     /// Decoder parameters, as JSON.
     pub parameters: serde_json::Value,
+}
+
+/// How much of the speech that was found has words: what a transcript leaves out is reported.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// How long people speak.
+    pub speech: Ticks,
+    /// Where they do and no words were found, a second look included; in order.
+    pub bare: Vec<Span>,
+}
+
+impl Coverage {
+    /// The share of the speech that has words, 0 to 1; `None` where nobody speaks.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        let bare: Ticks = self.bare.iter().map(|span| span.duration()).sum();
+        let speech = self.speech.0 as f64;
+        (speech > 0.0).then(|| (1.0 - bare.0 as f64 / speech).max(0.0))
+    }
+}
+
+/// Where [`MadeBy::parameters`] name the audio.
+const AUDIO: &str = "audio_sha256";
+
+impl MadeBy {
+    /// The same, of the audio in these chunks: names their SHA-256 over their own digests, in order.
+    #[must_use]
+    pub fn of_audio(mut self, chunks: &[Chunk]) -> Self {
+        let mut digest = Sha256::new();
+        chunks.iter().for_each(|chunk| digest.update(chunk.sha256));
+        let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.parameters[AUDIO] = hex.into();
+        self
+    }
+
+    /// The same, of no audio in particular.
+    #[must_use]
+    pub fn of_any_audio(mut self) -> Self {
+        if let Some(parameters) = self.parameters.as_object_mut() {
+            parameters.remove(AUDIO);
+        }
+        self
+    }
+
+    /// Whether both make the same words: engine, weights and all that decides what comes out, audio
+    /// included where it is named, are the same. What the weights are called does not matter.
+    #[must_use]
+    pub fn makes_the_same_as(&self, other: &Self) -> bool {
+        let key = |by: &Self| (by.engine.clone(), by.weights_sha256.clone(), by.parameters.clone());
+        key(self) == key(other)
+    }
 }
 
 /// Where a transcript stands.
@@ -68,6 +126,9 @@ pub struct Segment {
     pub speaker: Option<String>,
     /// Mean probability of its tokens, 0 to 1.
     pub confidence: f32,
+    /// The language that was spoken (ISO 639-1, such as `de`), where the engine tells; the text is
+    /// English whatever it was.
+    pub language: Option<String>,
     /// Why it is hidden; `None`: shown. Nothing is suppressed silently.
     pub suppressed: Option<Suppressed>,
     /// Its words in order; their texts joined by spaces are `text`.
@@ -95,4 +156,6 @@ pub enum Suppressed {
     Loop,
     /// The engine was guessing.
     LowConfidence,
+    /// A phrase that engines are known to make up, such as credits of subtitles.
+    Phantom,
 }

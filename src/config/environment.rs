@@ -11,14 +11,20 @@ pub(crate) const PREFIX: &str = "ROOMTAPE_";
 const NOT_SETTINGS: [&str; 4] = ["config", "log", "playwright", "garage"];
 
 /// Settings that are not texts: their variables are read as numbers and lists.
-const NO_TEXT: [&str; 7] = [
+const NO_TEXT: [&str; 13] = [
     "threads",
     "lease_s",
     "limit_live",
     "limit_transcribe",
     "presign_s",
     "linger_s",
+    "disk_low_mb",
+    "disk_high_mb",
+    "disk_reserve_mb",
     "allowed_hosts",
+    "connections",
+    "connections_per_address",
+    "trusted_proxies",
 ];
 
 /// `ROOMTAPE_<NAME>` for every setting. A text is taken as it stands, so that a password of digits

@@ -43,6 +43,9 @@ struct Raw {
     health: String,
     icecast: String,
     rtp_bind: IpAddr,
+    disk_low_mb: u32,
+    disk_high_mb: u32,
+    disk_reserve_mb: u32,
     worker_name: String,
     weights: String,
     threads: usize,
@@ -50,8 +53,13 @@ struct Raw {
     limit_live: u32,
     limit_transcribe: u32,
     allowed_hosts: Vec<String>,
+    connections: u32,
+    connections_per_address: u32,
+    trusted_proxies: Vec<IpAddr>,
     operator_token: Secret,
     operator_token_file: PathBuf,
+    receipt_key: Secret,
+    receipt_key_file: PathBuf,
 }
 
 impl Raw {
@@ -76,6 +84,9 @@ impl Raw {
             health: "auto".into(),
             icecast: "127.0.0.1:8091".into(),
             rtp_bind: Ipv4Addr::LOCALHOST.into(),
+            disk_low_mb: 0,
+            disk_high_mb: 0,
+            disk_reserve_mb: 0,
             worker_name: String::new(),
             weights: "auto".into(),
             threads: 0,
@@ -83,8 +94,13 @@ impl Raw {
             limit_live: 0,
             limit_transcribe: 0,
             allowed_hosts: Vec::new(),
+            connections: 16_384,
+            connections_per_address: 256,
+            trusted_proxies: Vec::new(),
             operator_token: Secret::default(),
             operator_token_file: PathBuf::new(),
+            receipt_key: Secret::default(),
+            receipt_key_file: PathBuf::new(),
         }
     }
 }

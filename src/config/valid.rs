@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use archive::receipt::sign::Signer;
+use ingest::Marks;
+use models::doors;
 use models::job::Limits;
 
 use super::environment::PREFIX;
 use super::secret::{self, Address, Secret};
 use super::{Loaded, Raw};
+use crate::descriptors;
 
 /// Longest time for which S3 signs an address: seven days.
 const PRESIGN_MAX_S: u32 = 7 * 24 * 3600;
@@ -38,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) icecast: Option<SocketAddr>,
     /// Where rooms' RTP ports are opened.
     pub(crate) rtp_bind: IpAddr,
+    /// At how much free space of the spool's disk what is refused.
+    pub(crate) marks: Marks,
     /// What this machine's processes are called.
     pub(crate) worker_name: String,
     /// Weights by name, file or `auto`.
@@ -48,10 +54,14 @@ pub(crate) struct Config {
     pub(crate) lease: Duration,
     /// How many jobs of a kind may run at once in the whole installation.
     pub(crate) limits: Limits,
+    /// Who may be connected at once, to each of the addresses that are open to strangers.
+    pub(crate) doors: doors::Limits,
     /// Host names beside localhost.
     pub(crate) allowed_hosts: Vec<String>,
     /// What an operator must show; `None`: whoever reaches the server is its operator.
     pub(crate) operator_token: Option<Secret>,
+    /// What receipts are signed with; `None`: they are not.
+    pub(crate) receipt_key: Option<Signer>,
     health: Health,
 }
 
@@ -164,6 +174,7 @@ impl Loaded {
         let raw = self.raw;
         let data = absolute(&raw.data)?;
         let (store, backup_store) = places(&raw)?;
+        let marks = marks(&raw)?;
         let database =
             secret::or_file("database", raw.database.expose(), &raw.database_file)?.into();
         let database = Address::set(database).unwrap_or_else(|| in_data(&data));
@@ -171,12 +182,15 @@ impl Loaded {
         if token.as_ref().is_some_and(|token| token.expose().chars().count() < TOKEN_MIN) {
             bail!("operator_token must have at least {TOKEN_MIN} characters");
         }
+        let receipt_key = secret::secret("receipt_key", raw.receipt_key, &raw.receipt_key_file)?;
+        let receipt_key = receipt_key.map(|key| Signer::from_pem(key.expose())).transpose();
         if raw.presign_s > PRESIGN_MAX_S {
             bail!("presign_s = {} is more than seven days ({PRESIGN_MAX_S})", raw.presign_s);
         }
         if raw.lease_s == 0 {
             bail!("lease_s must be 1 at least: it is how long a worker may give no sign of life");
         }
+        let places = descriptors::places(raw.connections)?;
         let limit = |most: u32| (most > 0).then_some(most);
         let presign = Duration::from_secs(raw.presign_s.into());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -190,13 +204,20 @@ impl Loaded {
             linger: Duration::from_secs(raw.linger_s.into()),
             icecast: address_or_off("icecast", &raw.icecast, 8091)?,
             rtp_bind: raw.rtp_bind,
+            marks,
             worker_name: worker_name(raw.worker_name)?,
             weights: raw.weights,
             threads: if raw.threads == 0 { cores } else { raw.threads },
             lease: Duration::from_secs(raw.lease_s.into()),
             limits: Limits { live: limit(raw.limit_live), transcribe: limit(raw.limit_transcribe) },
+            doors: doors::Limits {
+                per_address: limit(raw.connections_per_address).map(|most| most as usize),
+                trusted: raw.trusted_proxies,
+                ..doors::Limits::of(places)
+            },
             allowed_hosts: raw.allowed_hosts,
             operator_token: token,
+            receipt_key: receipt_key.context("receipt_key cannot be used")?,
             health: match raw.health.as_str() {
                 "auto" => Health::Usual,
                 given => address_or_off("health", given, 8092)?.map_or(Health::Off, Health::At),
@@ -243,6 +264,19 @@ fn places(raw: &Raw) -> anyhow::Result<(Place, Option<Place>)> {
         bail!("backup_store_key is set, but backup_store is not");
     }
     Ok((store, backup.url.is_some().then_some(backup)))
+}
+
+/// The marks of the spool's disk, in bytes; 0: not set.
+fn marks(raw: &Raw) -> anyhow::Result<Marks> {
+    let (low, high, reserve) = (raw.disk_low_mb, raw.disk_high_mb, raw.disk_reserve_mb);
+    if high > 0 && high < low {
+        bail!("disk_high_mb = {high} must not be below disk_low_mb = {low}");
+    }
+    if low > 0 && reserve > low {
+        bail!("disk_reserve_mb = {reserve} must not be above disk_low_mb = {low}");
+    }
+    let bytes = |mb: u32| u64::from(mb) << 20;
+    Ok(Marks { low: bytes(low), high: bytes(high), reserve: bytes(reserve) })
 }
 
 fn address_or_off(name: &str, given: &str, like: u16) -> anyhow::Result<Option<SocketAddr>> {

@@ -231,6 +231,7 @@ impl Mover {
         };
         if there.chunks != whole.chunks
             || !whole.transcripts.iter().all(|(transcript, _)| has_words(transcript))
+            || !whole.edits.iter().all(|edit| there.edits.contains(edit))
         {
             bail!("there is more of it here than at the destination: not deleted");
         }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use api::Pulse;
+use models::doors::Doors;
 use tokio_util::sync::CancellationToken;
 
 use super::Role;
@@ -20,7 +20,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let ending = signals::heed()?;
     let home = home::open(&config).await?;
     let pulse = Pulse::default();
-    let (mut role, http) = start(&config, &home, pulse.clone()).await?;
+    let (mut role, http) = start(&config, &home, pulse.clone(), None).await?;
     log::print(&format!("roomtape shows http://{http}/"));
     let outcome = super::until_the_end(&mut role, &ending, &pulse).await;
     if outcome.is_ok() {
@@ -38,6 +38,7 @@ pub(crate) async fn start(
     config: &Config,
     home: &Home,
     pulse: Pulse,
+    metrics: Option<::api::Metrics>,
 ) -> anyhow::Result<(Role, SocketAddr)> {
     config.check_pages()?;
     let (listener, http) = super::listen("http", config.http).await?;
@@ -49,10 +50,14 @@ pub(crate) async fn start(
             allowed_hosts: config.allowed_hosts.clone(),
             presign: config.presign,
             pulse,
+            metrics,
         },
     );
     let stop = CancellationToken::new();
-    let work = ::api::serve(listener, router, stop.clone());
-    let role = Role::new("api", stop, async move { work.await.context("answering requests") });
+    let work = ::api::serve(listener, router, Doors::new(config.doors.clone()), stop.clone());
+    let role = Role::new("api", stop, async move {
+        work.await;
+        Ok(())
+    });
     Ok((role, http))
 }

@@ -1,6 +1,7 @@
 //! `roomtape ingest`: takes the sound of rooms. On this machine it keeps only what is being written.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Probe, Pulse};
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Role;
 use crate::config::Config;
 use crate::home::{self, Home};
-use crate::{log, signals};
+use crate::{log, receipts, signals};
 
 /// Where it tells how it is, unless told otherwise.
 const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8092);
@@ -29,7 +30,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let home = home::open(&config).await?;
     let pulse = Pulse::starting();
     let probe = Probe::without_store(home.db.clone(), home.store.clone(), pulse.clone());
-    super::show_health(&config, HEALTH, probe).await?;
+    super::show_health(&config, HEALTH, probe, Some(metrics(&home))).await?;
     let (mut role, icecast) = start(&config, &home).await?;
     pulse.ready();
     log::print("roomtape records");
@@ -37,6 +38,12 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let outcome = super::until_the_end(&mut role, &ending, &pulse).await;
     role.end().await?;
     outcome
+}
+
+/// What is counted, for whoever asks.
+pub(crate) fn metrics(home: &Home) -> api::Metrics {
+    let meters = home.meters.clone();
+    Arc::new(move || meters.text())
 }
 
 /// Says where Icecast sources go.
@@ -60,11 +67,16 @@ pub(crate) async fn start(
         worker_name: config.worker_name.clone(),
         rtp_bind: config.rtp_bind,
         icecast_listen: config.icecast,
+        marks: config.marks,
+        meters: home.meters.clone(),
+        doors: config.doors.clone(),
     };
     if config.backup_store.is_some() {
         let store = home.store.clone();
         tokio::spawn(async move { store.keep_draining(DRAIN_BACKUP).await });
     }
+    let (db, signer) = (home.db.clone(), config.receipt_key.clone());
+    tokio::spawn(receipts::keep_making(db, signer));
     let stop = CancellationToken::new();
     let work = ::ingest::run(home.db.clone(), home.store.clone(), settings, bound, stop.clone());
     let mut role = Role::new("ingest", stop, async move { work.await.map_err(named) });

@@ -7,14 +7,18 @@ pub(crate) mod transcribe;
 
 use std::net::SocketAddr;
 
-use ::api::{Probe, Pulse, health_router};
+use ::api::{Metrics, Probe, Pulse, health_router};
 use anyhow::{Context as _, anyhow};
+use models::doors::{Doors, Limits};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::log;
+
+/// Connections at once where a role without pages tells how it is: balancers and scrapers.
+const HEALTH_PLACES: usize = 64;
 
 /// A role at work.
 pub(crate) struct Role {
@@ -56,11 +60,18 @@ impl Role {
 }
 
 /// Tells at the address of the setting `health` (its usual one is `usual`) how a role without pages
-/// is, until the process ends: also while it ends.
-async fn show_health(config: &Config, usual: SocketAddr, probe: Probe) -> anyhow::Result<()> {
+/// is, until the process ends: also while it ends. `metrics` are what it counts.
+async fn show_health(
+    config: &Config,
+    usual: SocketAddr,
+    probe: Probe,
+    metrics: Option<Metrics>,
+) -> anyhow::Result<()> {
     let Some(address) = config.health(usual) else { return Ok(()) };
     let (listener, at) = listen("health", address).await?;
-    tokio::spawn(::api::serve(listener, health_router(probe), CancellationToken::new()));
+    let doors = Doors::new(Limits::of(HEALTH_PLACES));
+    let router = health_router(probe, metrics);
+    tokio::spawn(::api::serve(listener, router, doors, CancellationToken::new()));
     log::print(&format!("health: http://{at}/readyz"));
     Ok(())
 }

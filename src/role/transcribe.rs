@@ -33,9 +33,9 @@ pub(crate) async fn run(config: Config, args: cli::Transcribe) -> anyhow::Result
         tokio::spawn(end_with_stdin(ending.clone()));
     } else {
         let probe = Probe::new(home.db.clone(), home.store.clone(), pulse.clone());
-        super::show_health(&config, HEALTH, probe).await?;
+        super::show_health(&config, HEALTH, probe, None).await?;
     }
-    let mut role = start(&config, home, weights);
+    let mut role = start(&config, home, weights, args.only_batches);
     pulse.ready();
     if !args.end_with_stdin {
         log::print("roomtape transcribes");
@@ -45,13 +45,19 @@ pub(crate) async fn run(config: Config, args: cli::Transcribe) -> anyhow::Result
     outcome
 }
 
-fn start(config: &Config, home: Home, weights: transcribe::weights::Weights) -> Role {
+fn start(
+    config: &Config,
+    home: Home,
+    weights: transcribe::weights::Weights,
+    only_asked: bool,
+) -> Role {
     let worker = transcribe::Config {
         worker: format!("{}:{}", config.worker_name, std::process::id()),
         threads: config.threads,
         weights,
         lease: config.lease,
         limits: config.limits,
+        only_asked,
     };
     let stop = CancellationToken::new();
     let work = transcribe::run(home.db, home.store, worker, stop.clone());

@@ -151,6 +151,13 @@ async function gapsShown(page, recording) {
   return length;
 }
 
+/** What is proven of the recording stands beside it. */
+async function receiptShown(page, recording) {
+  const shown = await page.locator("#receipt").textContent();
+  const { root, signed_by } = recording.receipt;
+  expect(shown.includes(root.slice(0, 16)) && shown.includes(signed_by ?? "nobody"), `the receipt shows ${shown}`);
+}
+
 async function seekBarSpeaks(page, recording) {
   const slider = page.getByRole("slider", { name: "Position" });
   await slider.focus();
@@ -236,6 +243,7 @@ await main(async ({ browser, base, id, out }) => {
   await wordsByKeyboard(page);
   const found = await findWorks(page);
   const gaps = await gapsShown(page, recording);
+  await receiptShown(page, recording);
   await seekBarSpeaks(page, recording);
   const long = await checkModules(page);
   expect(faults.length === 0, faults.join("; "));

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{secs, until};
 
+/// How long an answer may take, its body included.
+const ANSWER_WITHIN: Duration = secs(120);
+
 /// A client of one server.
 #[derive(Clone)]
 pub struct Api {
@@ -18,7 +21,7 @@ pub struct Api {
 
 impl Api {
     pub fn new(http: SocketAddr) -> Self {
-        let client = Client::builder().no_proxy().build().expect("a client");
+        let client = Client::builder().no_proxy().timeout(ANSWER_WITHIN).build().expect("a client");
         Self { client, base: format!("http://{http}") }
     }
 

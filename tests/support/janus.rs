@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::{secs, until};
 
 /// A running Janus; killed when dropped.
 pub struct Janus {
-    child: Child,
+    _process: servers::Process,
     client: Client,
     handle: String,
     _conf: TempDir,
@@ -28,16 +28,16 @@ impl Janus {
         let conf = tempfile::tempdir().expect("a folder");
         let http = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
         configure(conf.path(), http.port(), rtp_port);
-        let child = Command::new("janus")
+        let mut command = Command::new("janus");
+        command
             .arg("-F")
             .arg(conf.path())
             .arg("-C")
             .arg(conf.path().join("janus.jcfg"))
             .stdout(File::create(conf.path().join("log")).expect("a log"))
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starting janus");
-        let client = Client::builder().no_proxy().build().expect("a client");
+            .stderr(Stdio::null());
+        let process = servers::Process::start("janus", &mut command).expect("starting janus");
+        let client = Client::builder().no_proxy().timeout(secs(30)).build().expect("a client");
         let base = format!("http://{http}/janus");
         let session = until("janus to answer", secs(30), || async {
             ask(&client, &base, json!({ "janus": "create" })).await
@@ -47,7 +47,7 @@ impl Janus {
         let attach = json!({ "janus": "attach", "plugin": "janus.plugin.audiobridge" });
         let attached = ask(&client, &base, attach).await.expect("the AudioBridge");
         let handle = format!("{base}/{}", attached["data"]["id"]);
-        Self { child, client, handle, _conf: conf }
+        Self { _process: process, client, handle, _conf: conf }
     }
 
     /// Plays an Ogg Opus file into the room.
@@ -58,13 +58,6 @@ impl Janus {
         });
         let answer = ask(&self.client, &self.handle, request).await.expect("an answer");
         assert_eq!(answer["plugindata"]["data"]["audiobridge"], "success", "{answer}");
-    }
-}
-
-impl Drop for Janus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

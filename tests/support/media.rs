@@ -2,21 +2,28 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use models::Ticks;
 use serde_json::Value;
 
-use super::Api;
+use super::{Api, secs};
+
+/// The longest that a file is decoded for: much longer than it takes.
+const DECODE_WITHIN: Duration = secs(300);
+
+/// ffmpeg, saying only what is said at `level`.
+fn quiet_ffmpeg(level: &str) -> Command {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-hide_banner", "-loglevel", level, "-y"]);
+    command
+}
 
 /// Runs ffmpeg; its own message is the test's failure.
 pub fn ffmpeg(args: &[&str]) {
-    let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-hide_banner", "-loglevel", "error", "-y"])
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("starting ffmpeg");
+    let output = servers::output(quiet_ffmpeg("error").args(args), DECODE_WITHIN);
+    let output = output.expect("starting ffmpeg");
     assert!(
         output.status.success(),
         "ffmpeg {args:?}: {}",
@@ -27,11 +34,10 @@ pub fn ffmpeg(args: &[&str]) {
 /// Codec and seconds of the first audio stream as ffprobe reads them. The seconds are what a full
 /// decode gives, not what a header claims.
 pub fn probe(input: &str) -> (String, f64) {
-    let output = Command::new("ffprobe")
-        .args(["-v", "error", "-show_entries", "stream=codec_name:format=duration"])
-        .args(["-of", "json", input])
-        .output()
-        .expect("starting ffprobe");
+    let mut ffprobe = Command::new("ffprobe");
+    ffprobe.args(["-v", "error", "-show_entries", "stream=codec_name:format=duration"]);
+    let output = servers::output(ffprobe.args(["-of", "json", input]), DECODE_WITHIN);
+    let output = output.expect("starting ffprobe");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "ffprobe {input}: {said}");
     let probed: Value = serde_json::from_slice(&output.stdout).expect("ffprobe's JSON");
@@ -42,17 +48,29 @@ pub fn probe(input: &str) -> (String, f64) {
 
 /// Seconds of sound that ffmpeg decodes from `input`, and that it had nothing to complain of.
 pub fn decoded_seconds(input: &str) -> f64 {
-    let output = Command::new("ffmpeg")
-        // Plain PCM says nothing of its channels' places; guessing them aloud is no complaint.
-        .args(["-nostdin", "-hide_banner", "-loglevel", "warning", "-guess_layout_max", "0"])
-        .args(["-i", input])
-        .args(["-f", "s16le", "-ac", "1", "-ar", "48000", "-"])
-        .stdin(Stdio::null())
-        .output()
-        .expect("starting ffmpeg");
+    // Plain PCM says nothing of its channels' places; guessing them aloud is no complaint.
+    let mut ffmpeg = quiet_ffmpeg("warning");
+    ffmpeg.args(["-guess_layout_max", "0", "-i", input]);
+    ffmpeg.args(["-f", "s16le", "-ac", "1", "-ar", "48000", "-"]);
+    let output = servers::output(&mut ffmpeg, DECODE_WITHIN).expect("starting ffmpeg");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "ffmpeg on {input}: {said}");
     output.stdout.len() as f64 / 2.0 / 48_000.0
+}
+
+/// The same of a file that may be hours long, and as a value.
+pub fn played(input: &str) -> Result<f64, String> {
+    let mut ffmpeg = quiet_ffmpeg("warning");
+    ffmpeg.args(["-i", input, "-f", "null", "-progress", "pipe:1", "-"]);
+    let output = servers::output(&mut ffmpeg, DECODE_WITHIN).expect("starting ffmpeg");
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() || !said.is_empty() {
+        return Err(said.into_owned());
+    }
+    let progress = String::from_utf8_lossy(&output.stdout);
+    let played = progress.lines().filter_map(|line| line.strip_prefix("out_time_us=")).next_back();
+    let us: f64 = played.and_then(|us| us.parse().ok()).ok_or("it does not say how much")?;
+    Ok(us / 1e6)
 }
 
 /// The audio packets of an Ogg Opus file.

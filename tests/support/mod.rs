@@ -1,11 +1,17 @@
 //! What the tests are made with.
 
 pub mod api;
+pub mod check;
 pub mod cluster;
+pub mod crowd;
+pub mod encoder;
 pub mod janus;
 pub mod media;
+pub mod random;
+pub mod rig;
 pub mod rtp;
 pub mod server;
+pub mod voice;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -60,7 +60,7 @@ impl Drop for Sender {
 }
 
 /// RTP (RFC 3550, section 5.1) round one Opus packet: payload type 111, wraps soon after the start.
-fn datagram(index: usize, payload: &[u8]) -> Vec<u8> {
+pub fn datagram(index: usize, payload: &[u8]) -> Vec<u8> {
     let sequence = (index as u16).wrapping_add(u16::MAX - 100);
     let timestamp = (index as u32).wrapping_mul(960).wrapping_add(u32::MAX - 48_000);
     let mut packet = vec![0x80, 111];

@@ -4,11 +4,15 @@ use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{LazyLock, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use super::{Api, secs};
+
+/// How long a command may take that has little to do, or a server to end.
+pub const SOON: Duration = secs(60);
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_roomtape");
@@ -32,7 +36,8 @@ pub fn program(data: &Path) -> Command {
     if MIGRATED.lock().expect("no test holds it").insert(data.to_owned()) {
         let mut migrate = Command::new(PROGRAM);
         migrate.args(["migrate", "--data"]).arg(data).envs(settings.clone());
-        assert!(migrate.stdout(Stdio::null()).status().expect("running roomtape").success());
+        let migrated = servers::status(migrate.stdout(Stdio::null()), SOON);
+        assert!(migrated.expect("running roomtape").success());
     }
     command.envs(settings);
     command
@@ -40,7 +45,7 @@ pub fn program(data: &Path) -> Command {
 
 /// A running server; killed when dropped.
 pub struct Server {
-    child: Child,
+    process: servers::Process,
     /// Its API.
     pub api: Api,
     /// Where Icecast sources go.
@@ -55,17 +60,22 @@ impl Server {
 
     /// The same, with its Icecast tap at `icecast`.
     pub fn start_at(data: &Path, icecast: SocketAddr) -> Self {
-        let mut child = program(data)
+        Self::launch(program(data), data, icecast)
+    }
+
+    /// Starts a server by a command that ends in the program, which becomes its process.
+    pub fn launch(mut command: Command, data: &Path, icecast: SocketAddr) -> Self {
+        command
             .arg("serve")
             .arg("--data")
             .arg(data)
             .args(["--http", "127.0.0.1:0", "--icecast", &icecast.to_string()])
             .args(["--weights", "demo"])
             .stdout(Stdio::piped())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("starting roomtape");
-        let lines = BufReader::new(child.stdout.take().expect("its output"));
+            .stdin(Stdio::null());
+        let started = servers::Process::start("roomtape serve", &mut command);
+        let mut process = started.expect("starting roomtape");
+        let lines = BufReader::new(process.stdout().expect("its output"));
         let (found, addresses) = mpsc::channel();
         thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
@@ -76,9 +86,9 @@ impl Server {
                 }
             }
         });
-        let next = || addresses.recv_timeout(secs(60)).expect("roomtape says where it serves");
+        let next = || addresses.recv_timeout(SOON).expect("roomtape says where it serves");
         let (http, icecast) = (next(), next());
-        Self { child, api: Api::new(http), icecast }
+        Self { process, api: Api::new(http), icecast }
     }
 
     /// Where a source of that room goes, for ffmpeg.
@@ -87,29 +97,20 @@ impl Server {
     }
 
     /// Ends it as `kill -9` does.
-    pub fn kill(mut self) {
-        self.child.kill().expect("killing roomtape");
-        self.child.wait().expect("waiting for its end");
+    pub fn kill(self) {
+        self.process.kill();
     }
 
     /// Asks it to end, and waits until it has; fails the test where it does not end well.
     pub fn terminate(mut self) {
-        let asked = Command::new("kill").arg(self.pid().to_string()).status();
-        assert!(asked.is_ok_and(|status| status.success()));
-        let status = self.child.wait().expect("waiting for its end");
+        self.process.signal("-TERM");
+        let status = self.process.wait(SOON);
         assert!(status.success(), "roomtape ended with {status}");
     }
 
     /// The server's process.
     pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.id()
     }
 }
 

@@ -11,6 +11,34 @@ const NO_SPEECH: f32 = 0.6;
 const GUESSING: f32 = -1.0;
 /// Longest phrase, in words, that is looked for again and again.
 const LONGEST_PHRASE: usize = 10;
+/// What Whisper is known to write where nobody says it: credits of the subtitles that it was trained
+/// on. A clause that is nothing else was not said.
+const CREDITS: [&str; 8] = [
+    "subtitles by the amaraorg community",
+    "subtitles by the amara org community",
+    "transcription by castingwords",
+    "transcribed by httpsotterai",
+    "subtitles by steamteamextra",
+    "translation by releasing the scroll",
+    "www mooji org",
+    "wwwmoojiorg",
+];
+/// What it writes there too, and people do say: hidden where the engine was in doubt.
+const FAREWELLS: [&str; 9] = [
+    "thank you",
+    "thank you for watching",
+    "thanks for watching",
+    "thank you so much for watching",
+    "please subscribe",
+    "please subscribe to my channel",
+    "see you next time",
+    "bye bye",
+    "you",
+];
+/// In doubt: more likely than this nobody spoke …
+const DOUBT_NO_SPEECH: f32 = 0.3;
+/// … or tokens were less likely than this (natural logarithm, mean).
+const DOUBT: f32 = -0.6;
 /// Said this often in a row …
 const TIMES: usize = 4;
 /// … and this many words in all, a phrase is a loop: people do say "no, no, no, no".
@@ -31,6 +59,8 @@ pub fn judge(clauses: &[Clause], no_speech: f32) -> Vec<Option<Suppressed>> {
                 Some(Suppressed::Silence)
             } else if looping {
                 Some(Suppressed::Loop)
+            } else if is_phantom(clause, no_speech) {
+                Some(Suppressed::Phantom)
             } else if clause.log_probability < GUESSING {
                 Some(Suppressed::LowConfidence)
             } else {
@@ -38,6 +68,14 @@ pub fn judge(clauses: &[Clause], no_speech: f32) -> Vec<Option<Suppressed>> {
             }
         })
         .collect()
+}
+
+/// Whether the clause is a phrase that is known to be made up.
+fn is_phantom(clause: &Clause, no_speech: f32) -> bool {
+    let words: Vec<String> = clause.words.iter().map(|word| plain(&word.text)).collect();
+    let (text, known) = (words.join(" "), |phrases: &[&str], text: &str| phrases.contains(&text));
+    let in_doubt = no_speech > DOUBT_NO_SPEECH || clause.log_probability < DOUBT;
+    known(&CREDITS, &text) || (in_doubt && known(&FAREWELLS, &text))
 }
 
 /// Whether trying again in another way may give something better.
@@ -131,6 +169,17 @@ mod tests {
         let clauses = [clause("Thanks.", -1.5)];
         assert_eq!(judge(&clauses, 0.1), [Some(Suppressed::LowConfidence)]);
         assert_eq!(judge(&clauses, 0.9), [Some(Suppressed::Silence)]);
+    }
+
+    #[test]
+    fn credits_were_never_said_and_a_thank_you_was_unless_the_engine_doubts() {
+        let credits = [clause("Subtitles by the Amara.org community", -0.1)];
+        assert_eq!(judge(&credits, 0.0), [Some(Suppressed::Phantom)]);
+        let thanks = clause("Thank you for watching!", -0.2);
+        assert_eq!(judge(std::slice::from_ref(&thanks), 0.0), [None]);
+        assert_eq!(judge(std::slice::from_ref(&thanks), 0.5), [Some(Suppressed::Phantom)]);
+        let within = [clause("Thank you for watching the children.", -0.8)];
+        assert_eq!(judge(&within, 0.5), [None]);
     }
 
     #[test]

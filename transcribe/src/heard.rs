@@ -13,6 +13,8 @@ pub struct Heard {
     pub tokens: Vec<Token>,
     /// How sure the engine is that nobody spoke, 0 to 1.
     pub no_speech: f32,
+    /// The language that was spoken (ISO 639-1), where the engine tells.
+    pub language: Option<&'static str>,
 }
 
 /// Part of a word, or a time.

@@ -36,4 +36,4 @@ pub mod score;
 
 mod worker;
 
-pub use worker::{Config, Error, LEASE, run};
+pub use worker::{Config, Error, LEASE, Trial, Tuning, run, tune};

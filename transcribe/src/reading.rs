@@ -1,7 +1,7 @@
 //! One clip to clauses: hear, align, judge; try once more where the engine is in doubt; look again
 //! where somebody speaks and no words came. Pure but for the engine, which is handed in.
 
-use models::transcript::Suppressed;
+use models::transcript::{Coverage, Suppressed};
 use models::{Span, Ticks};
 
 use crate::align::{Clause, align};
@@ -21,24 +21,40 @@ const AROUND: Ticks = Ticks::from_millis(250);
 /// A clause and why it is hidden; `None`: shown.
 pub type Judged = (Clause, Option<Suppressed>);
 
-/// What is said in a clip, in order. `hear` decodes samples at a temperature.
+/// What was made of a clip.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// Its clauses in order, each with why it is hidden.
+    pub clauses: Vec<Judged>,
+    /// The language that was spoken (ISO 639-1), where the engine tells.
+    pub language: Option<&'static str>,
+    /// How long people speak in what the window keeps, and where they do without words.
+    pub coverage: Coverage,
+}
+
+/// What is said in a clip. `hear` decodes samples at a temperature.
 ///
 /// # Errors
 /// Those of `hear`.
 pub fn read<E>(
     clip: &Clip,
     mut hear: impl FnMut(&[f32], f32) -> Result<Heard, E>,
-) -> Result<Vec<Judged>, E> {
+) -> Result<Reading, E> {
     let window = &clip.window;
-    let mut judged = pass(&clip.samples, window.audio, &window.speech, &mut hear)?;
-    let holes = coverage::missed(&window.speech, &spoken(&judged));
+    let (mut judged, language) = pass(&clip.samples, window.audio, &window.speech, &mut hear)?;
+    // Where nothing but hidden words came it was no speech, but music perhaps: there is more of it.
+    let is_noise = !judged.is_empty() && judged.iter().all(|(_, hidden)| hidden.is_some());
+    let holes = match is_noise {
+        true => Vec::new(),
+        false => coverage::missed(&window.speech, &spoken(&judged)),
+    };
     for hole in holes.into_iter().take(LOOKS) {
         let around = Span::new(hole.start.saturating_sub(AROUND), hole.end + AROUND);
         let audio = around.intersection(window.audio);
         let offset = |at: Ticks| speech::samples(at.saturating_sub(window.audio.start));
         let end = offset(audio.end).min(clip.samples.len());
         let samples = &clip.samples[offset(audio.start).min(end)..end];
-        let mut found = pass(samples, audio, &[hole], &mut hear)?;
+        let (mut found, _) = pass(samples, audio, &[hole], &mut hear)?;
         for (clause, _) in &mut found {
             clause.words.retain(|word| hole.contains(word.span.start));
         }
@@ -48,7 +64,13 @@ pub fn read<E>(
             insert(&mut judged, found, hole.start);
         }
     }
-    Ok(judged)
+    let kept = |span: &Span| span.intersection(window.keep);
+    let bare = coverage::missed(&window.speech, &spoken(&judged));
+    let coverage = Coverage {
+        speech: window.speech.iter().map(|span| kept(span).duration()).sum(),
+        bare: bare.iter().map(kept).filter(|span| !span.is_empty()).collect(),
+    };
+    Ok(Reading { clauses: judged, language, coverage })
 }
 
 /// Hears a stretch once, or twice where the first is doubtful.
@@ -57,7 +79,7 @@ fn pass<E>(
     audio: Span,
     speech: &[Span],
     hear: &mut impl FnMut(&[f32], f32) -> Result<Heard, E>,
-) -> Result<Vec<Judged>, E> {
+) -> Result<(Vec<Judged>, Option<&'static str>), E> {
     let mut heard = hear(samples, 0.0)?;
     let mut clauses = align(&heard, audio, speech);
     if guard::doubtful(&clauses) {
@@ -68,7 +90,7 @@ fn pass<E>(
         }
     }
     let verdicts = guard::judge(&clauses, heard.no_speech);
-    Ok(clauses.into_iter().zip(verdicts).collect())
+    Ok((clauses.into_iter().zip(verdicts).collect(), heard.language))
 }
 
 /// Where words were said that can be relied on to have been said about there.

@@ -46,6 +46,7 @@ pub fn join(
             span: clause.span(),
             text: clause.text(),
             speaker: None,
+            language: None,
             confidence: clause.confidence,
             suppressed,
             words: clause.words,

@@ -2,10 +2,12 @@
 
 use crate::support::house::{House, chunks};
 use crate::support::{check_order, packets, truth};
+use models::batch::{self, NewBatch};
 use models::job::{self, Kind, Lease, Limits};
 use models::transcript::State;
 use models::{Db, Job, Segment, WallMicros};
 use roomtape_transcribe::score::{Score, Transcript, score};
+use roomtape_transcribe::weights::Weights;
 
 fn near(segments: &[Segment]) -> Score {
     check_order(segments);
@@ -197,4 +199,47 @@ async fn a_damaged_chunk_costs_its_own_words_only() {
     assert_eq!(transcript.covered, house.db.recording(id).await.unwrap().duration);
     let score = near(&segments);
     assert!(score.word_error_rate > 0.02 && score.word_error_rate < 0.09, "{score}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_there_is_not_made_again_and_other_weights_are_left_to_others() {
+    let house = House::new().await;
+    let all = packets();
+    let id = house.finished("room", &all[..800]).await;
+    let worker = house.work("one");
+    let (first, _) = house.words(id).await;
+    let demo = Weights::demo();
+    let ours = job::Weights { name: demo.name, sha256: demo.sha256 };
+    let others = job::Weights { name: "small.en".into(), sha256: "ab".repeat(32) };
+    let batch = async |weights: &job::Weights| {
+        let (filter, class) = ("all".to_owned(), job::Class::Batch);
+        let new = NewBatch { filter, weights: weights.clone(), class, promote: true };
+        house.db.create_batch(&new, &[id], WallMicros::now()).await.unwrap().0.id
+    };
+    let (left, done) = (batch(&others).await, batch(&ours).await);
+    let is_done =
+        async |db: &Db| (db.batch(done).await.unwrap().state == batch::State::Done).then_some(());
+    house.until("found to be there", is_done).await;
+    assert_eq!(
+        house.db.transcripts(id).await.unwrap(),
+        std::slice::from_ref(&first),
+        "nothing was made"
+    );
+    let job = &house.db.jobs_of_batch(done, job::State::Done, 1).await.unwrap()[0];
+    assert!(job.cost.as_ref().is_none_or(|cost| cost.windows == 0), "{:?}", job.cost);
+
+    let cost = first.cost.expect("the worker told");
+    assert!(cost.windows >= 1 && cost.wall_ms > 0, "{cost:?}");
+    assert_eq!((cost.audio, cost.threads, cost.device.as_str()), (first.covered, 1, "cpu"));
+    let known = house.db.transcribers().await.unwrap();
+    assert_eq!((known.len(), known[0].name.as_str(), known[0].places), (1, "one", 1));
+    assert!(known[0].alive_until > WallMicros::now());
+    assert!(known[0].made_by.makes_the_same_as(&first.made_by.of_any_audio()));
+    // It had the time to take the other one too.
+    let next = house.finished("next", &all[..400]).await;
+    house.words(next).await;
+    worker.shut_down().await;
+    assert_eq!(house.db.batch(left).await.unwrap().progress.ready, 1);
+    let gone = house.db.transcribers().await.unwrap()[0].alive_until;
+    assert!(gone <= WallMicros::now(), "it said that it leaves");
 }

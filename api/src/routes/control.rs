@@ -59,7 +59,7 @@ pub struct Start {
          headers(("location" = String, description = "Address of the recording."))),
         answers::Malformed, answers::Unauthorized, answers::Forbidden, answers::Missing,
         answers::Conflict, answers::TooLarge, answers::WrongContentType, answers::Invalid,
-        answers::Failed
+        answers::Failed, answers::NoSpace
     )
 )]
 async fn start(
@@ -75,6 +75,10 @@ async fn start(
     }
     if room.policy == RecordingPolicy::Never {
         return Err(Error::new(Code::NotRecordable, "The room's policy is never to be recorded."));
+    }
+    if app.db.is_short(WallMicros::now()).await? {
+        let detail = "The disk on which it would be written is too full.";
+        return Err(Error::new(Code::NoSpace, detail));
     }
     let new = NewRecording {
         room_id: room.id,

@@ -2,17 +2,21 @@
 
 use axum::Json;
 use axum::extract::{FromRef, State};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use crate::Metrics;
+use crate::auth::Operator;
 use crate::error::{Code, Error};
 use crate::problem::answers;
 use crate::readiness::{Own, Parts, Probe};
 use crate::state::App;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(health)).merge(signs())
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(metrics)).merge(signs())
 }
 
 /// The signs of life that every role gives.
@@ -53,6 +57,29 @@ async fn health(State(app): State<App>) -> Result<Json<Health>, Error> {
 )]
 async fn alive() -> Json<Health> {
     Json(WELL)
+}
+
+/// What is counted of recording in this process, for Prometheus: recordings that go on, the spool
+/// and the room it has, failures, and media time lost by cause.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "server",
+    security((), ("operator" = [])),
+    responses(
+        (status = 200, description = "Prometheus' text format.", body = String,
+         content_type = "text/plain"),
+        answers::Unauthorized, answers::Missing
+    )
+)]
+async fn metrics(State(app): State<App>, _: Operator) -> Result<Response, Error> {
+    let metrics = app.metrics.as_ref();
+    let metrics = metrics.ok_or(Error::new(Code::NotFound, "This process records nothing."))?;
+    Ok(figures(metrics))
+}
+
+/// The figures as an answer.
+pub(crate) fn figures(metrics: &Metrics) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], metrics()).into_response()
 }
 
 /// What a process is ready for.

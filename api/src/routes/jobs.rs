@@ -3,13 +3,13 @@
 use axum::Json as Out;
 use axum::extract::State;
 use models::job::{Kind, State as Stage};
-use models::{Job, JobId, RecordingId, WallMicros, db};
+use models::{BatchId, Job, JobId, RecordingId, WallMicros, db, job};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::auth::Operator;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, sentence};
 use crate::extract::{Path, Query};
 use crate::problem::answers;
 use crate::state::App;
@@ -32,6 +32,12 @@ pub struct JobView {
     /// For whom: the room's host, or the room's short name where nobody is named. Hosts take turns.
     host: String,
     state: Stage,
+    /// Name of the weights that it has to be done with; `null`: any.
+    weights: Option<String>,
+    /// The batch that it is part of.
+    batch_id: Option<BatchId>,
+    /// Its batch is paused: nobody takes it up.
+    held: bool,
     /// Higher goes first.
     priority: i16,
     /// How often it has been claimed without getting any further.
@@ -46,8 +52,38 @@ pub struct JobView {
     total_ms: u64,
     /// What went wrong last.
     error: Option<String>,
+    /// What it took so far; `null` where nobody has told.
+    cost: Option<CostView>,
     created_at: String,
     updated_at: String,
+}
+
+/// What work took. Attempts whose worker was lost are not in it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Cost)]
+pub struct CostView {
+    /// Time that went by: that of jobs which were done beside each other counts for each of them.
+    wall_ms: u64,
+    /// Media time that was worked through in it.
+    audio_ms: u64,
+    /// Windows that were decoded.
+    windows: u32,
+    /// Threads of the worker, all its jobs together.
+    threads: u32,
+    /// What it was computed on, such as `cpu`.
+    device: String,
+}
+
+impl From<job::Cost> for CostView {
+    fn from(cost: job::Cost) -> Self {
+        Self {
+            wall_ms: cost.wall_ms,
+            audio_ms: cost.audio.as_millis(),
+            windows: cost.windows,
+            threads: cost.threads,
+            device: cost.device,
+        }
+    }
 }
 
 impl From<Job> for JobView {
@@ -58,6 +94,9 @@ impl From<Job> for JobView {
             recording_id: job.recording_id,
             host: job.host,
             state: job.state,
+            weights: job.weights.map(|weights| weights.name),
+            batch_id: job.batch_id,
+            held: job.held,
             priority: job.priority,
             attempt: job.attempt,
             run_after: job.run_after.to_rfc3339(),
@@ -65,6 +104,7 @@ impl From<Job> for JobView {
             done_ms: job.done.as_millis(),
             total_ms: job.total.as_millis(),
             error: job.error,
+            cost: job.cost.map(CostView::from),
             created_at: job.created_at.to_rfc3339(),
             updated_at: job.updated_at.to_rfc3339(),
         }
@@ -181,12 +221,4 @@ fn refused(error: db::Error) -> Error {
         db::Error::Conflict { what } => Error::new(Code::JobState, sentence(&what)),
         other => other.into(),
     }
-}
-
-/// A clause as a sentence.
-fn sentence(clause: &str) -> String {
-    let mut letters = clause.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }

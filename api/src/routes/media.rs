@@ -70,11 +70,18 @@ async fn playlist(
     asked: HeaderMap,
 ) -> Result<Response, Error> {
     let (recording, room) = app.recording(id, viewer).await?;
-    let chunks = chunks(&app, &recording).await?;
+    if recording.state == Stage::Failed {
+        return Err(no_audio());
+    }
     let anchors = app.db.anchors(id).await?;
-    let text = hls::playlist(recording.state.is_open(), recording.started_at, &chunks, &anchors);
-    let kind = "application/vnd.apple.mpegurl";
-    let mut response = respond::text(&asked, kind, scope(room.audience), text.into_bytes());
+    let mut playlist =
+        hls::Playlist::new(recording.state.is_open(), recording.started_at, &anchors);
+    app.db.each_chunk(id, Ticks::ZERO, |chunk| playlist.push(&chunk)).await?;
+    if playlist.is_empty() {
+        return Err(no_audio());
+    }
+    let (kind, text) = ("application/vnd.apple.mpegurl", playlist.finish().into_bytes());
+    let mut response = respond::text(&asked, kind, scope(room.audience), text);
     open_to(room.audience, response.headers_mut());
     Ok(response)
 }

@@ -1,12 +1,16 @@
 //! The endpoints, one file a group.
 
+pub mod batches;
 pub mod control;
+pub mod edits;
 pub mod health;
 pub mod jobs;
 pub mod media;
+pub mod receipts;
 pub mod recordings;
 pub mod rooms;
 pub mod transcripts;
+pub mod versions;
 
 pub(crate) mod docs;
 pub(crate) mod pages;
@@ -24,8 +28,12 @@ pub(crate) fn all() -> OpenApiRouter<App> {
         .merge(recordings::routes())
         .merge(control::routes())
         .merge(media::routes())
+        .merge(receipts::routes())
         .merge(transcripts::routes())
+        .merge(versions::routes())
+        .merge(edits::routes())
         .merge(jobs::routes())
+        .merge(batches::routes())
         .merge(docs::routes())
 }
 

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use archive::receipt::{hex, sign};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use models::db::Filter;
+use models::receipt::Brief;
 use models::recording::{EndReason, Origin, Request, State as Stage};
 use models::room::Viewer;
 use models::{
@@ -53,6 +55,8 @@ pub struct RecordingView {
     created_at: String,
     /// Media time for which no audio arrived.
     gaps: Vec<GapView>,
+    /// The last receipt of what is kept; `null` while it goes on and shortly after.
+    receipt: Option<ReceiptBrief>,
     /// The version of its words that people are shown.
     transcript: Option<TranscriptBrief>,
     /// How far recognition is, while it is under way or has been given up.
@@ -80,6 +84,35 @@ pub struct GapView {
     cause: GapCause,
 }
 
+/// The receipt of a recording in brief.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReceiptBrief {
+    /// Its place among the recording's receipts, from 1: there is another each time the sound changes.
+    number: u32,
+    /// SHA-256 of `receipt.json`.
+    sha256: String,
+    /// How many chunks it vouches for.
+    chunks: u32,
+    /// Root of the Merkle tree (RFC 6962) over their SHA-256.
+    root: String,
+    /// What the key is known by that signed it; `null`: it is not signed.
+    signed_by: Option<String>,
+    made_at: String,
+}
+
+impl From<Brief> for ReceiptBrief {
+    fn from(brief: Brief) -> Self {
+        Self {
+            number: brief.number,
+            sha256: hex(&brief.sha256),
+            chunks: brief.chunks,
+            root: hex(&brief.root),
+            signed_by: brief.public_key.and_then(|key| sign::name_of(&key)),
+            made_at: brief.made_at.to_rfc3339(),
+        }
+    }
+}
+
 /// The words of a recording in brief.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TranscriptBrief {
@@ -90,6 +123,8 @@ pub struct TranscriptBrief {
     covered_ms: u64,
     engine: String,
     weights: String,
+    /// How often its words were edited, or an edit of them undone.
+    edits: u64,
 }
 
 /// A recognition under way.
@@ -112,14 +147,15 @@ impl From<&Gap> for GapView {
     }
 }
 
-impl From<Transcript> for TranscriptBrief {
-    fn from(transcript: Transcript) -> Self {
+impl TranscriptBrief {
+    fn new(transcript: Transcript, edits: u64) -> Self {
         Self {
             version: transcript.version,
             state: transcript.state,
             covered_ms: transcript.covered.as_millis(),
             engine: transcript.made_by.engine,
             weights: transcript.made_by.weights,
+            edits,
         }
     }
 }
@@ -147,6 +183,8 @@ pub(super) async fn view(
 ) -> Result<RecordingView, Error> {
     let gaps = app.db.gaps(recording.id).await?;
     let transcript = app.db.transcript_version(recording.id, None).await?;
+    let edits = app.db.edits_revision(recording.id).await?;
+    let receipt = app.db.receipt_brief(recording.id).await?;
     let jobs = app.db.jobs_of(recording.id).await?;
     Ok(RecordingView {
         id: recording.id,
@@ -169,7 +207,8 @@ pub(super) async fn view(
         source: if viewer == Viewer::Operator { recording.source } else { String::new() },
         created_at: recording.created_at.to_rfc3339(),
         gaps: gaps.iter().map(GapView::from).collect(),
-        transcript: transcript.map(TranscriptBrief::from),
+        receipt: receipt.map(ReceiptBrief::from),
+        transcript: transcript.map(|transcript| TranscriptBrief::new(transcript, edits)),
         transcribing: Transcribing::of(&jobs),
     })
 }

@@ -3,15 +3,19 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
-use models::transcript::{State as Stage, Suppressed};
-use models::{RecordingId, Room, Segment, Transcript, Word, caption};
+use models::edit::{self, Conflict, Overlaid, Subject};
+use models::speaker::Speaker;
+use models::transcript::Suppressed;
+use models::{Edit, RecordingId, Room, Segment, Transcript, Word, caption};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::edits::EditView;
+use super::versions::Version;
 use crate::auth::Caller;
 use crate::disposition;
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::extract::{Path, Query};
 use crate::problem::answers;
 use crate::respond::{self, open_to, scope};
@@ -23,7 +27,6 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(vtt))
         .routes(routes!(srt))
         .routes(routes!(txt))
-        .routes(routes!(versions))
 }
 
 /// A version of the words of a recording.
@@ -33,26 +36,9 @@ pub struct TranscriptView {
     recording_id: RecordingId,
     #[serde(flatten)]
     version: Version,
+    /// The edits that are laid over it, in the order in which they were made; all of the recording's.
+    edits: Vec<EditView>,
     segments: Vec<SegmentView>,
-}
-
-/// What a version is and what made it.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = TranscriptVersion)]
-pub struct Version {
-    /// 0: made while the recording was live.
-    version: u32,
-    state: Stage,
-    /// Whether it is the one that people are shown.
-    promoted: bool,
-    engine: String,
-    weights: String,
-    /// Lower-case hex.
-    weights_sha256: String,
-    /// All audio before this time has been worked through.
-    covered_ms: u64,
-    created_at: String,
-    completed_at: Option<String>,
 }
 
 /// Words said in one go.
@@ -66,8 +52,12 @@ pub struct SegmentView {
     text: String,
     /// Who said it, where known.
     speaker: Option<String>,
+    /// What that speaker is known by in this recording, whatever they are called.
+    speaker_label: Option<String>,
     /// 0 to 1.
     confidence: f32,
+    /// The language that was spoken (ISO 639-1), where the engine tells; the text is English.
+    language: Option<String>,
     /// Why it is hidden; `null`: shown.
     suppressed: Option<Suppressed>,
     words: Vec<WordView>,
@@ -80,48 +70,33 @@ pub struct WordView {
     start_ms: u64,
     end_ms: u64,
     text: String,
-    /// 0 to 1.
+    /// 0 to 1; 1 for what a person wrote.
     confidence: f32,
+    /// Number of the edit it comes from, where a person wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edit: Option<u32>,
 }
 
-impl From<Transcript> for Version {
-    fn from(transcript: Transcript) -> Self {
-        Self {
-            version: transcript.version,
-            state: transcript.state,
-            promoted: transcript.promoted,
-            engine: transcript.made_by.engine,
-            weights: transcript.made_by.weights,
-            weights_sha256: transcript.made_by.weights_sha256,
-            covered_ms: transcript.covered.as_millis(),
-            created_at: transcript.created_at.to_rfc3339(),
-            completed_at: transcript.completed_at.map(|at| at.to_rfc3339()),
-        }
-    }
-}
-
-impl From<Segment> for SegmentView {
-    fn from(segment: Segment) -> Self {
+impl SegmentView {
+    fn new(segment: Segment, edited: &[Option<u32>], names: &Names) -> Self {
+        let word = |(word, edit): (Word, &Option<u32>)| WordView {
+            start_ms: word.span.start.as_millis(),
+            end_ms: word.span.end.as_millis(),
+            text: word.text,
+            confidence: word.confidence,
+            edit: *edit,
+        };
         Self {
             ordinal: segment.ordinal,
             start_ms: segment.span.start.as_millis(),
             end_ms: segment.span.end.as_millis(),
             text: segment.text,
-            speaker: segment.speaker,
+            speaker: segment.speaker.as_deref().map(|label| names.of(label).to_owned()),
+            speaker_label: segment.speaker,
             confidence: segment.confidence,
+            language: segment.language,
             suppressed: segment.suppressed,
-            words: segment.words.into_iter().map(WordView::from).collect(),
-        }
-    }
-}
-
-impl From<Word> for WordView {
-    fn from(word: Word) -> Self {
-        Self {
-            start_ms: word.span.start.as_millis(),
-            end_ms: word.span.end.as_millis(),
-            text: word.text,
-            confidence: word.confidence,
+            words: segment.words.into_iter().zip(edited).map(word).collect(),
         }
     }
 }
@@ -156,11 +131,15 @@ async fn json(
     asked: HeaderMap,
 ) -> Result<Response, Error> {
     let (recording, room) = app.recording(id, viewer).await?;
-    let (version, segments) = words(&app, recording.id, &wanted).await?;
+    let from = wanted.from.unwrap_or(0);
+    let Shown { transcript, segments, edited, edits, conflicts, names } =
+        shown(&app, recording.id, wanted.version, from).await?;
+    let segment = |(segment, edited): (Segment, &Vec<_>)| SegmentView::new(segment, edited, &names);
     let shown = TranscriptView {
         recording_id: id,
-        version: version.into(),
-        segments: segments.into_iter().map(SegmentView::from).collect(),
+        version: transcript.into(),
+        edits: edits.into_iter().map(|edit| EditView::laid(edit, &conflicts)).collect(),
+        segments: segments.into_iter().zip(&edited).map(segment).collect(),
     };
     let mut response = respond::json(&asked, scope(room.audience), &shown)?;
     open_to(room.audience, response.headers_mut());
@@ -200,8 +179,7 @@ macro_rules! file {
             asked: HeaderMap,
         ) -> Result<Response, Error> {
             let (recording, room) = app.recording(id, viewer).await?;
-            let version = Wanted { version: wanted.version, from: None };
-            let (_, segments) = words(&app, id, &version).await?;
+            let segments = words(&app, id, wanted.version).await?;
             let write: fn(&[Segment]) -> String = $write;
             let download = wanted.download.is_some_and(|n| n != 0);
             let named = disposition::header(&recording.title, $extension, download);
@@ -247,54 +225,59 @@ fn file_of(asked: &HeaderMap, room: &Room, kind: &'static str, text: String) -> 
     response
 }
 
-/// The versions of a recording's words.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = TranscriptVersions)]
-pub struct Versions {
-    items: Vec<Version>,
+/// A version as it is shown.
+struct Shown {
+    transcript: Transcript,
+    segments: Vec<Segment>,
+    /// For each segment and word: the edit it comes from.
+    edited: Vec<Vec<Option<u32>>>,
+    edits: Vec<Edit>,
+    conflicts: Vec<Conflict>,
+    names: Names,
 }
 
-/// Lists the versions of the words.
-#[utoipa::path(
-    get, path = "/api/recordings/{id}/transcripts", operation_id = "listTranscripts", tag = "words",
-    security((), ("operator" = [])),
-    params(("id" = RecordingId, Path, description = "The recording.")),
-    responses(
-        (status = 200, description = "The versions.", body = Versions),
-        (status = 304, description = "The asker has them."),
-        answers::Malformed, answers::Unauthorized, answers::Missing, answers::Failed
-    )
-)]
-async fn versions(
-    State(app): State<App>,
-    Caller(viewer): Caller,
-    Path(id): Path<RecordingId>,
-    asked: HeaderMap,
-) -> Result<Response, Error> {
-    let (_, room) = app.recording(id, viewer).await?;
-    let transcripts = app.db.transcripts(id).await?;
-    let items = transcripts.into_iter().map(Version::from).collect();
-    respond::json(&asked, scope(room.audience), &Versions { items })
+/// What speakers are called.
+struct Names {
+    speakers: Vec<Speaker>,
+    edits: Vec<Edit>,
 }
 
-/// The version asked for and its segments, with speakers by the names people are shown: the one
-/// place, so that a renamed speaker is renamed in every form.
-async fn words(
+impl Names {
+    fn of<'a>(&'a self, label: &'a str) -> &'a str {
+        edit::name_of(label, &self.speakers, &self.edits)
+    }
+}
+
+/// The version asked for with the edits laid over it: the one place, so that a correction is seen in
+/// every form. `from`: only segments from this ordinal on.
+async fn shown(
     app: &App,
     id: RecordingId,
-    wanted: &Wanted,
-) -> Result<(Transcript, Vec<Segment>), Error> {
-    let transcript = app.db.transcript_version(id, wanted.version).await?;
-    let transcript = transcript.ok_or_else(|| {
-        let detail = "The recording has no words (yet), or not this version of them.";
-        Error::new(Code::NoTranscript, detail)
-    })?;
-    let mut segments = app.db.segments(transcript.id, wanted.from.unwrap_or(0)).await?;
-    let speakers = app.db.speakers(id).await?;
+    version: Option<u32>,
+    from: u32,
+) -> Result<Shown, Error> {
+    let transcript = super::versions::one(app, id, version).await?;
+    let edits = app.db.edits(id).await?;
+    let has_words = |edit: &Edit| matches!(edit.subject, Subject::Words(_));
+    // Without edits a listener to a live room is given the end without reading all that was before.
+    let overlaid = if edits.iter().any(has_words) {
+        app.db.overlaid(&transcript, &edits).await?
+    } else {
+        let segments = app.db.segments(transcript.id, from).await?;
+        let edited = segments.iter().map(|segment| vec![None; segment.words.len()]).collect();
+        Overlaid { segments, edited, conflicts: Vec::new() }
+    };
+    let whole = overlaid.segments.into_iter().zip(overlaid.edited);
+    let (segments, edited) = whole.filter(|(segment, _)| segment.ordinal >= from).unzip();
+    let names = Names { speakers: app.db.speakers(id).await?, edits: edits.clone() };
+    Ok(Shown { transcript, segments, edited, edits, conflicts: overlaid.conflicts, names })
+}
+
+/// The segments asked for, with speakers by the names people are shown.
+async fn words(app: &App, id: RecordingId, version: Option<u32>) -> Result<Vec<Segment>, Error> {
+    let Shown { mut segments, names, .. } = shown(app, id, version, 0).await?;
     for speaker in segments.iter_mut().filter_map(|segment| segment.speaker.as_mut()) {
-        if let Some(known) = speakers.iter().find(|known| known.label == *speaker) {
-            speaker.clone_from(&known.name);
-        }
+        *speaker = names.of(speaker).to_owned();
     }
-    Ok((transcript, segments))
+    Ok(segments)
 }

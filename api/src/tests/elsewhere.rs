@@ -7,6 +7,7 @@ use std::time::Duration;
 use archive::store::Place;
 use archive::{Key, Store};
 use axum::body::Body;
+use models::doors::{self, Doors};
 use models::room::{Audience, RecordingPolicy};
 use models::{Db, Recording};
 use servers::{Bucket, garage};
@@ -31,7 +32,8 @@ async fn house(presign_s: Option<u64>, config: Config) -> (House, Bucket) {
 
 /// Runs a program and gives what it prints; it must be content.
 fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new(program).args(arguments).output().unwrap();
+    let within = Duration::from_secs(60);
+    let output = servers::output(Command::new(program).args(arguments), within).unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {said}");
     output.stdout
@@ -41,7 +43,8 @@ fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
 async fn served(house: &House) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(crate::serve(listener, house.router.clone(), CancellationToken::new()));
+    let doors = Doors::new(doors::Limits::of(100));
+    tokio::spawn(crate::serve(listener, house.router.clone(), doors, CancellationToken::new()));
     base
 }
 

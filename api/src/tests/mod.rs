@@ -1,8 +1,11 @@
 //! The real router on a real database and store, with chunks cut from a real conversation.
 
+mod batches;
+mod edits;
 mod elsewhere;
 mod jobs;
 mod media;
+mod receipts;
 mod recordings;
 mod rooms;
 mod surface;

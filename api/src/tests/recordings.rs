@@ -62,6 +62,21 @@ async fn a_recording_is_started_paused_resumed_and_ended() {
 }
 
 #[tokio::test]
+async fn nothing_new_is_started_where_the_disk_is_full() {
+    let house = House::new().await;
+    house.room("hall", Audience::Everyone, RecordingPolicy::Manual).await;
+    let (id, name) = (models::WorkerId::new(), "ingest".to_owned());
+    let worker = models::Worker { id, name, lease_ms: 5_000 };
+    let soon = models::WallMicros::now().plus_millis(60_000);
+    house.db.set_short(&worker, Some(soon)).await.unwrap();
+    let refused = house.post("/api/rooms/hall/recordings", json!({})).await;
+    assert_eq!(refused.problem(507), "no_space");
+    assert_eq!(house.get("/api/recordings").await.json()["items"], json!([]));
+    house.db.set_short(&worker, None).await.unwrap();
+    assert_eq!(house.post("/api/rooms/hall/recordings", json!({})).await.status, 201);
+}
+
+#[tokio::test]
 async fn start_needs_no_body_and_names_the_recording_after_the_room() {
     let house = House::new().await;
     house.room("hall", Audience::Everyone, RecordingPolicy::Auto).await;
@@ -142,6 +157,7 @@ async fn a_recording_shows_all_that_is_known_of_it() {
             "id": null,
             "room": {"id": null, "slug": "hall", "title": "The hall", "host": "Ada"},
             "title": "The hall \"live\"", "origin": "rtp", "state": "ended", "request": null,
+            "receipt": null,
             "started_at": "2023-11-14T22:13:20.000Z", "ended_at": "2023-11-14T22:13:31.000Z",
             "end_reason": "host", "duration_ms": 10_500, "bytes": null, "channels": 1,
             "source": "opus from 192.0.2.7", "created_at": "2023-11-14T22:13:20.000Z",

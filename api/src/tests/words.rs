@@ -6,11 +6,16 @@ use serde_json::{Value, json};
 
 use super::{House, START};
 
-fn span(start_ms: u64, end_ms: u64) -> Span {
+pub(super) fn span(start_ms: u64, end_ms: u64) -> Span {
     Span::new(Ticks::from_millis(start_ms), Ticks::from_millis(end_ms))
 }
 
-fn segment(ordinal: u32, at_ms: u64, text: &str, suppressed: Option<Suppressed>) -> Segment {
+pub(super) fn segment(
+    ordinal: u32,
+    at_ms: u64,
+    text: &str,
+    suppressed: Option<Suppressed>,
+) -> Segment {
     let word = |(i, word): (u64, &str)| Word {
         span: span(at_ms + i * 300, at_ms + i * 300 + 250),
         text: word.into(),
@@ -23,6 +28,7 @@ fn segment(ordinal: u32, at_ms: u64, text: &str, suppressed: Option<Suppressed>)
         text: text.into(),
         speaker: Some("s1".into()),
         confidence: 0.9,
+        language: None,
         suppressed,
         words,
     }
@@ -83,7 +89,8 @@ async fn words_come_with_their_times_and_what_is_hidden_says_why() {
         words["segments"][0],
         json!({
             "ordinal": 0, "start_ms": 500, "end_ms": 1350, "text": "Good evening everyone.",
-            "speaker": "Grace", "confidence": 0.9, "suppressed": null,
+            "speaker": "Grace", "speaker_label": "s1", "confidence": 0.9, "language": null,
+            "suppressed": null,
             "words": [
                 {"start_ms": 500, "end_ms": 750, "text": "Good", "confidence": 0.93},
                 {"start_ms": 800, "end_ms": 1050, "text": "evening", "confidence": 0.93},
@@ -92,6 +99,7 @@ async fn words_come_with_their_times_and_what_is_hidden_says_why() {
         })
     );
     assert_eq!(words["segments"][1]["suppressed"], "silence");
+    assert_eq!(words["coverage"], json!({"speech_ms": 0, "share": null, "bare": []}));
     assert_eq!(words["segments"].as_array().unwrap().len(), 3);
 
     let rest = house.get(&format!("{path}?version=1&from=2")).await.json();
@@ -106,7 +114,7 @@ async fn words_come_with_their_times_and_what_is_hidden_says_why() {
     assert_eq!(
         shown["transcript"],
         json!({"version": 1, "state": "complete", "covered_ms": 10_500,
-               "engine": "whisper.cpp 1.8.3 (cpu)", "weights": "demo"})
+               "engine": "whisper.cpp 1.8.3 (cpu)", "weights": "demo", "edits": 0})
     );
 }
 

@@ -19,13 +19,14 @@
 
 mod breaker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use models::RecordingId;
 
 use super::Store;
 use super::error::Error;
@@ -170,6 +171,13 @@ impl Backed {
         // The backup first: what is drained meanwhile is then found at home.
         let mut found: BTreeMap<_, _> = self.backup.list(prefix).await?.into_iter().collect();
         found.extend(self.first.list(prefix).await?);
+        Ok(found.into_iter().collect())
+    }
+
+    pub(super) async fn recordings(&self) -> Result<Vec<RecordingId>, Error> {
+        // The backup first, as above.
+        let mut found: BTreeSet<_> = self.backup.recordings().await?.into_iter().collect();
+        found.extend(self.first.recordings().await?);
         Ok(found.into_iter().collect())
     }
 

@@ -79,6 +79,8 @@ async fn lists_are_sorted_and_by_prefix(store: &Store) {
     let chunk = keys[0].path();
     assert_eq!(store.list(&chunk[..chunk.len() - 5]).await.unwrap(), of_one[1..2]);
     assert_eq!(store.list(&Key::prefix(RecordingId::new())).await.unwrap(), []);
+    let recordings = store.recordings().await.unwrap();
+    assert!(recordings.is_sorted() && recordings.contains(&one) && recordings.contains(&two));
     assert_eq!(store.list("../").await.unwrap(), []);
     let all = store.list("").await.unwrap();
     assert!(all.is_sorted() && keys.iter().all(|key| all.iter().any(|(p, _)| *p == key.path())));

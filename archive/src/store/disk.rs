@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use models::RecordingId;
 use tempfile::NamedTempFile;
 
 use super::Published;
@@ -153,6 +154,21 @@ impl Disk {
     pub(super) fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, Error> {
         let mut found = Vec::new();
         self.walk("", prefix, &mut found).map_err(step("list", prefix))?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    pub(super) fn recordings(&self) -> Result<Vec<RecordingId>, Error> {
+        let folder = Key::RECORDINGS;
+        let entries = match fs::read_dir(self.dir.join(folder)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(step("list", folder))?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(step("list", folder))?.file_name();
+            found.extend(name.to_str().and_then(|name| name.parse::<RecordingId>().ok()));
+        }
         found.sort_unstable();
         Ok(found)
     }

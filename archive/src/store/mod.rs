@@ -33,6 +33,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use models::RecordingId;
 
 use crate::key::Key;
 use backed::Backed;
@@ -211,6 +212,18 @@ impl Store {
             }
             At::S3(s3) => Box::pin(s3.list(prefix)).await,
             At::Backed(backed) => Box::pin(backed.list(prefix)).await,
+        }
+    }
+
+    /// The recordings of which there are objects, in order.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Remote`].
+    pub async fn recordings(&self) -> Result<Vec<RecordingId>, Error> {
+        match &self.0 {
+            At::Disk(disk) => blocking(disk, "recordings".into(), Disk::recordings).await,
+            At::S3(s3) => Box::pin(s3.recordings()).await,
+            At::Backed(backed) => Box::pin(backed.recordings()).await,
         }
     }
 

@@ -113,7 +113,7 @@ fn twenty_millisecond_packets_make_chunks_of_exactly_four_seconds() {
         cutter.packet(packet(n), wall(n), &mut cuts);
     }
     let seals = cuts.iter().enumerate().filter(|(_, cut)| matches!(cut, Cut::Seal { .. }));
-    assert_eq!(seals.map(|(at, _)| at).collect::<Vec<_>>(), [5, 11]);
+    assert_eq!(seals.map(|(at, _)| at).collect::<Vec<_>>(), [8, 17]);
     assert_eq!(cutter.end(), Ticks::from_secs(8));
 }
 
@@ -145,11 +145,11 @@ fn fragments_carry_the_wall_clock_of_their_first_sample() {
     let mut cutter = Cutter::new(0, Ticks::ZERO);
     let mut cuts = Vec::new();
     for n in 0..80 {
-        cutter.packet(packet(n), wall(n + 1000 * (n / 50)), &mut cuts);
+        cutter.packet(packet(n), wall(n + 1000 * (n / 30)), &mut cuts);
     }
     let walls = cuts.iter().map(|cut| match cut {
         Cut::Fragment { fragment, .. } => fragment.wall,
         other => panic!("{other:?}"),
     });
-    assert_eq!(walls.collect::<Vec<_>>(), [wall(0), wall(40)]);
+    assert_eq!(walls.collect::<Vec<_>>(), [wall(0), wall(25), wall(1050)]);
 }

@@ -1,4 +1,4 @@
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 
 use archive::Packet;
@@ -9,20 +9,18 @@ use crate::ogg::Demuxer;
 use crate::testing::Rig;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data");
+/// How long ffmpeg may take for a few seconds of sound.
+const DECODE_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 /// How far a duration may be off.
 const TOLERANCE: Ticks = Ticks::from_millis(40);
 
 /// The first 6 s of the conversation as ffmpeg writes them.
 fn make(rig: &Rig, name: &str, arguments: &[&str]) -> PathBuf {
     let path = rig.folder.path().join(name);
-    let done = Command::new("ffmpeg")
-        .args(["-v", "error", "-y", "-t", "6", "-i", &format!("{DATA}/conversation.flac")])
-        .args(arguments)
-        .arg(&path)
-        .stdin(Stdio::null())
-        .status()
-        .expect("ffmpeg is installed");
-    assert!(done.success());
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-y", "-t", "6", "-i", &format!("{DATA}/conversation.flac")]);
+    let done = servers::status(ffmpeg.args(arguments).arg(&path), DECODE_WITHIN);
+    assert!(done.expect("ffmpeg is installed").success());
     path
 }
 
@@ -130,11 +128,9 @@ async fn a_cut_file_is_imported_up_to_the_cut_with_a_warning() {
 async fn a_file_without_audio_fails_with_one_reason_and_leaves_nothing() {
     let rig = Rig::new().await;
     let video = rig.folder.path().join("silent.mp4");
-    let done = Command::new("ffmpeg")
-        .args(["-v", "error", "-y", "-f", "lavfi", "-i", "color=s=64x64:d=1", "-c:v", "mpeg4"])
-        .arg(&video)
-        .stdin(Stdio::null())
-        .status();
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-y", "-f", "lavfi", "-i", "color=s=64x64:d=1"]);
+    let done = servers::status(ffmpeg.args(["-c:v", "mpeg4"]).arg(&video), DECODE_WITHIN);
     assert!(done.unwrap().success());
     let whole = std::fs::read(make(&rig, "talk.opus", &["-c:a", "libopus"])).unwrap();
     let cases: [(&str, Vec<u8>, &str); 6] = [

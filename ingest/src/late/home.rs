@@ -4,6 +4,7 @@ use std::path::Path;
 
 use archive::Key;
 use archive::cmaf::Fragment;
+use bytes::Bytes;
 use models::db::Late;
 use models::recording::State;
 use models::{Chunk, Gap, Hold, Recording, Ticks, WallMicros, db};
@@ -67,10 +68,17 @@ impl Tail {
         let mut homeless = Vec::new();
         for seq in seqs {
             match self.shipper.load(*seq).await {
-                Ok(Some(cargo)) if !self.is_rowed(&cargo).await? => homeless.push(cargo),
-                Ok(_) => self.shipper.remove(*seq).await?,
-                Err(error @ upload::Error::Damaged { .. }) => {
-                    return Ok(Found::Unknown(error.to_string()));
+                Ok(Some(cargo)) => match self.row_of(&cargo).await? {
+                    Some(row) => {
+                        // Whoever repairs may have taken it for nobody's just before it was rowed.
+                        self.shipper.put(&row, cargo.bytes).await?;
+                        self.shipper.remove(*seq).await?;
+                    }
+                    None => homeless.push(cargo),
+                },
+                Ok(None) => self.shipper.remove(*seq).await?,
+                Err(upload::Error::Damaged { .. }) => {
+                    homeless.push(self.salvaged(*seq, homeless.last()).await?);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -109,11 +117,36 @@ impl Tail {
         self.replace(&homeless, &there, recut, gap).await
     }
 
-    async fn is_rowed(&self, cargo: &Cargo) -> Result<bool, Error> {
+    /// What is whole of a damaged chunk, from the end of the one before it to the beginning of the
+    /// next, where these are known.
+    async fn salvaged(&self, seq: u32, before: Option<&Cargo>) -> Result<Cargo, Error> {
+        let dir = self.shipper.dir.clone();
+        let look = move || {
+            let first = |seq| {
+                let found = spool::load_pieces(&dir, seq)?;
+                Ok::<_, Error>(found.and_then(|found| Some(found.fragments.first()?.start)))
+            };
+            Ok((first(seq)?, first(seq + 1)?))
+        };
+        let (first, next) = blocking(look).await?;
+        let start = match (before, seq.checked_sub(1)) {
+            (Some(before), _) => Some(before.chunk.span().end),
+            (None, None) => Some(Ticks::ZERO),
+            (None, Some(before)) => {
+                let rows = self.shipper.place.db.chunks(self.shipper.recording.id).await?;
+                rows.iter().find(|row| row.seq == before).map(|row| row.span().end).or(first)
+            }
+        };
+        let behind = next.map(|next| (seq + 1, next));
+        Ok(self.shipper.pieces(seq, start.unwrap_or_default(), behind, None).await?.0)
+    }
+
+    /// The row that a chunk has already.
+    async fn row_of(&self, cargo: &Cargo) -> Result<Option<Chunk>, Error> {
         let row = self.shipper.place.db.chunk(self.shipper.recording.id, cargo.chunk.seq).await;
         match row {
-            Ok(row) => Ok(row.sha256 == cargo.chunk.sha256),
-            Err(db::Error::NotFound { .. }) => Ok(false),
+            Ok(row) => Ok(Some(row).filter(|row| row.sha256 == cargo.chunk.sha256)),
+            Err(db::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -132,11 +165,8 @@ impl Tail {
     /// Adds the chunks to a recording that is over.
     async fn append(&self, homeless: &[Cargo]) -> Result<Found, Error> {
         let id = self.shipper.recording.id;
-        for cargo in homeless {
-            self.shipper.put(&cargo.chunk, cargo.bytes.clone()).await?;
-        }
-        let chunks: Vec<Chunk> = homeless.iter().map(|cargo| cargo.chunk.clone()).collect();
-        self.note(id, &chunks, &own_gaps(homeless)).await
+        let own = homeless.iter().map(|cargo| (cargo.chunk.clone(), cargo.bytes.clone()));
+        self.note(id, own.collect(), &own_gaps(homeless)).await
     }
 
     /// Puts the audio in the place of concealment.
@@ -168,23 +198,31 @@ impl Tail {
                 bytes: bytes.len() as u64,
                 sha256: Sha256::digest(&bytes).into(),
             };
-            self.shipper.put(&chunk, bytes.into()).await?;
-            chunks.push(chunk);
+            chunks.push((chunk, bytes.into()));
         }
-        match self.note(id, &chunks, &gaps).await? {
+        match self.note(id, chunks, &gaps).await? {
             Found::Home(_) => self.clear(&landing, homeless).await,
             other => Ok(other),
         }
     }
 
+    /// Puts chunks and notes them.
     async fn note(
         &self,
         id: models::RecordingId,
-        chunks: &[Chunk],
+        objects: Vec<(Chunk, Bytes)>,
         gaps: &[Gap],
     ) -> Result<Found, Error> {
-        match self.shipper.place.db.land(id, chunks, gaps, WallMicros::now()).await {
+        for (chunk, bytes) in &objects {
+            self.shipper.put(chunk, bytes.clone()).await?;
+        }
+        let chunks: Vec<Chunk> = objects.iter().map(|(chunk, _)| chunk.clone()).collect();
+        match self.shipper.place.db.land(id, &chunks, gaps, WallMicros::now()).await {
             Ok(Late::Landed(_)) => {
+                // Before they were rowed, whoever repairs may have taken them for nobody's.
+                for (chunk, bytes) in objects {
+                    self.shipper.put(&chunk, bytes).await?;
+                }
                 let ticks = chunks.iter().map(|chunk| chunk.duration).sum::<Ticks>();
                 tracing::info!(recording = %id, %ticks, "late audio has its place");
                 Ok(Found::Home(id))

@@ -103,8 +103,8 @@ impl Handover {
         rig.break_store(row.id, false);
         if shipped {
             // A crash came between the object and its row.
-            let bytes = spool::read(&rig.spool_of(row.id), 1).unwrap().unwrap();
-            let object = upload::object(&archive::cmaf::recover(&bytes).fragments);
+            let spooled = spool::load(&rig.spool_of(row.id), 1).unwrap().unwrap();
+            let object = upload::object(&spooled.fragments);
             let key = archive::Key::Chunk(row.id, 1, 0);
             rig.place.store.put(&key, object.into()).await.unwrap();
         }

@@ -58,8 +58,9 @@ pub(super) enum Found {
     Page(Page),
     /// This many bytes that belong to no page.
     Junk(usize),
-    /// What began like a page and is none: its checksum is wrong, or it is cut off.
-    Torn,
+    /// What began like a page and is none: its checksum is wrong, or it is cut off. So many bytes had
+    /// to be looked at to know.
+    Torn(usize),
 }
 
 /// Splits bytes into pages; finds the next page after bytes it cannot read.
@@ -98,18 +99,18 @@ impl Pages {
                     Found::Page(page)
                 }
                 // The length itself may be wrong: look for a page inside what it claimed.
-                None => self.pass_capture(),
+                None => self.pass_capture(length),
             });
         }
         if self.ended && !self.buffer.is_empty() {
-            return Some(self.pass_capture());
+            return Some(self.pass_capture(1));
         }
         None
     }
 
-    fn pass_capture(&mut self) -> Found {
+    fn pass_capture(&mut self, looked_at: usize) -> Found {
         self.buffer.advance(1);
-        Found::Torn
+        Found::Torn(looked_at)
     }
 
     /// How many bytes lie before the next capture pattern, or before what may become one.
@@ -145,7 +146,8 @@ fn parse(bytes: &[u8]) -> Option<Page> {
     Some(Page {
         serial: fields.get_u32_le(),
         sequence: fields.get_u32_le(),
-        granule: (granule != u64::MAX).then_some(granule),
+        // It is a signed number: -1 says that no packet ends here, and others below zero say nothing.
+        granule: i64::try_from(granule).is_ok().then_some(granule),
         continued: flags & 1 != 0,
         first: flags & 2 != 0,
         last: flags & 4 != 0,

@@ -248,3 +248,59 @@ proptest! {
         }
     }
 }
+
+/// A stream whose pages each hold a packet and claim that `jump` went before it.
+fn jumping(pages: u64, jump: u64) -> Vec<u8> {
+    let mut writer = PacketWriter::new(Vec::new());
+    writer.write_packet(head(1, 0), 1, End::EndPage, 0).unwrap();
+    writer.write_packet(b"OpusTags\0\0\0\0\0\0\0\0".to_vec(), 1, End::EndPage, 0).unwrap();
+    for nth in 1..=pages {
+        writer.write_packet(packet(nth), 1, End::EndPage, nth * (FRAME + jump)).unwrap();
+    }
+    writer.into_inner()
+}
+
+#[test]
+fn granules_that_claim_more_than_was_sent_are_not_believed() {
+    let minutes = |minutes: u64| Ticks::from_secs(60 * minutes).0;
+    let bytes = jumping(1_000, minutes(9));
+    let (events, _) = demux(&bytes, 4096).unwrap();
+    assert_eq!(packets(&events).len(), 1_000);
+    let most = minutes(10) + bytes.len() as u64 * Ticks::from_millis(100).0;
+    let claimed: u64 = lost(&events).iter().map(|(length, _)| length).sum();
+    assert!((most - minutes(9)..=most).contains(&claimed), "{claimed} of {most}");
+}
+
+#[test]
+fn a_granule_at_the_end_of_all_numbers_costs_no_packet() {
+    let mut writer = PacketWriter::new(Vec::new());
+    writer.write_packet(head(1, 0), 1, End::EndPage, 0).unwrap();
+    writer.write_packet(b"OpusTags\0\0\0\0\0\0\0\0".to_vec(), 1, End::EndPage, 0).unwrap();
+    // The largest number says that no packet ends on a page, which here is not so.
+    for (nth, granule) in [(0, FRAME), (1, u64::MAX - 1), (2, u64::MAX), (3, 4 * FRAME)] {
+        writer.write_packet(packet(nth), 1, End::EndPage, granule).unwrap();
+    }
+    let (events, _) = demux(&writer.into_inner(), 50).unwrap();
+    assert_eq!(packets(&events), [packet(0), packet(1), packet(2), packet(3)]);
+    assert_eq!(lost(&events), []);
+}
+
+#[test]
+fn whole_pages_between_broken_ones_buy_no_work() {
+    // What begins like a page of 64 KiB every 40 bytes, and a whole page now and then.
+    let mut claims = CAPTURE.to_vec();
+    claims.resize(26, 0);
+    claims.push(255);
+    let claims = [&claims[..], &[255; 13]].concat().repeat(60);
+    let good = &stream(1, 0, 2, 1, 0);
+    let page = pages(good)[2]..pages(good)[3];
+    let mut bytes = good[..page.start].to_vec();
+    for _ in 0..200 {
+        bytes.extend_from_slice(&good[page.clone()]);
+        bytes.extend_from_slice(&claims);
+    }
+    let mut demuxer = Demuxer::default();
+    let failed = bytes.chunks(4096).position(|part| demuxer.push(part).is_err());
+    assert!(failed.is_some_and(|at| at * 4096 < bytes.len() / 2), "{failed:?}");
+    assert_eq!(demuxer.error(), Some(Error::Broken));
+}

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use models::{Gap, GapCause, Ticks};
 
+use super::check::Belongs;
+use super::disk::{Disk, Real};
 use super::{Result, failed, gaps_path};
 
 /// The gaps noted for a chunk in order, as far as their lines are whole.
@@ -12,42 +14,76 @@ use super::{Result, failed, gaps_path};
 /// # Errors
 /// They are there but could not be read.
 pub fn gaps(dir: &Path, seq: u32) -> Result<Vec<Gap>> {
-    let path = gaps_path(dir, seq);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed("read", &path)(error)),
-    };
-    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    let whole = lines.map_while(|line| parse(line.strip_suffix(b"\n")?));
-    let mut gaps: Vec<Gap> = whole.collect();
-    gaps.sort_by_key(|gap| (gap.start, gap.duration, gap.wall_us));
-    gaps.dedup();
-    Ok(gaps)
+    gaps_on(&Real, dir, seq)
 }
 
-pub(super) const CAUSES: [(&str, GapCause); 5] = [
+pub(super) fn gaps_on(disk: &dyn Disk, dir: &Path, seq: u32) -> Result<Vec<Gap>> {
+    Ok(sorted(lines(disk, dir, seq)?.into_iter().map(|(gap, _)| gap).collect()))
+}
+
+/// Gaps in order, each once: it may have been noted again.
+pub(super) fn sorted(mut gaps: Vec<Gap>) -> Vec<Gap> {
+    gaps.sort_by_key(|gap| (gap.start, gap.duration, gap.wall_us));
+    gaps.dedup();
+    gaps
+}
+
+/// The whole lines of a sidecar as they stand there, each with the place at which it ends.
+pub(super) fn lines(disk: &dyn Disk, dir: &Path, seq: u32) -> Result<Vec<(Gap, u64)>> {
+    let path = gaps_path(dir, seq);
+    match disk.read(&path) {
+        Ok(bytes) => Ok(parse(&bytes, &Belongs::to(&path))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed("read", &path)(error)),
+    }
+}
+
+pub(super) const CAUSES: [(&str, GapCause); 6] = [
     ("loss", GapCause::Loss),
     ("source_away", GapCause::SourceAway),
     ("down", GapCause::Down),
     ("paused", GapCause::Paused),
     ("broken", GapCause::Broken),
+    ("no_space", GapCause::NoSpace),
 ];
 
 /// A gap as its line.
-pub(super) fn line(gap: &Gap) -> String {
+pub(super) fn line(gap: &Gap, belongs: &Belongs) -> String {
     let cause = CAUSES.iter().find(|(_, cause)| *cause == gap.cause).map_or("", |(name, _)| name);
-    format!("{} {} {} {cause}\n", gap.start.0, gap.duration.0, gap.wall_us)
+    let said = format!("{} {} {} {cause}", gap.start.0, gap.duration.0, gap.wall_us);
+    format!("{said} {}\n", belongs.word(&said))
 }
 
-/// A line, without its end, as its gap.
-pub(super) fn parse(line: &[u8]) -> Option<Gap> {
-    let mut fields = std::str::from_utf8(line).ok()?.split(' ');
+/// The whole lines of a file. In one that was written without checks, nothing is believed behind the
+/// first line that is none.
+pub(super) fn parse(bytes: &[u8], belongs: &Belongs) -> Vec<(Gap, u64)> {
+    let (mut found, mut end, mut checked) = (Vec::new(), 0, false);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        end += line.len() as u64;
+        let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
+        match text.and_then(|text| parse_line(text, belongs)) {
+            Some((gap, has_check)) if has_check || !checked => {
+                checked |= has_check;
+                found.push((gap, end));
+            }
+            _ if checked || found.is_empty() => {}
+            _ => break,
+        }
+    }
+    found
+}
+
+/// A line, without its end, as its gap; and whether it has proved itself.
+fn parse_line(line: &str, belongs: &Belongs) -> Option<(Gap, bool)> {
+    let mut fields = line.split(' ');
     let mut next = || fields.next();
     let start = Ticks(next()?.parse().ok()?);
     let duration = Ticks(next()?.parse().ok()?);
     let wall_us = next()?.parse().ok()?;
     let name = next()?;
     let (_, cause) = CAUSES.into_iter().find(|(known, _)| *known == name)?;
-    fields.next().is_none().then_some(Gap { start, duration, wall_us, cause })
+    let gap = Gap { start, duration, wall_us, cause };
+    let Some(word) = next() else { return Some((gap, false)) };
+    let said = line.strip_suffix(word)?.strip_suffix(' ')?;
+    (fields.next().is_none() && belongs.word(said) == word).then_some((gap, true))
 }

@@ -4,11 +4,13 @@ use archive::cmaf::{Fragment, fragment_seq, write_fragment};
 use models::{Gap, GapCause, Ticks};
 use proptest::prelude::*;
 
-use super::files::Appender;
-use super::notes::{CAUSES, line, parse};
+use super::notes::{CAUSES, gaps_on, line, parse};
 use super::*;
 use crate::cut;
 use crate::testing::{packet, wall};
+
+mod model;
+mod sim;
 
 const CHUNK: u32 = 7;
 
@@ -29,12 +31,17 @@ fn gap(n: u32) -> Gap {
     Gap { start, duration, wall_us: duration.as_micros(), cause: GapCause::Loss }
 }
 
+/// A fragment's bytes as they stand in the chunk's file.
+fn checked(dir: &Path, fragment: &[u8]) -> Vec<u8> {
+    Belongs::to(&chunk_path(dir, CHUNK)).checked(fragment)
+}
+
 fn files(dir: &Path) -> Files {
     Files::new(Held::new(dir.to_owned()).unwrap())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn wherever_the_files_are_torn_the_whole_fragments_and_their_gaps_stay(
@@ -46,15 +53,15 @@ proptest! {
         for n in 0..count {
             let bytes = write_fragment(&fragment(n));
             writing.append(CHUNK, &bytes, &[gap(n)], true).unwrap();
-            ends.push(ends[n as usize] + bytes.len());
+            ends.push(ends[n as usize] + checked(dir.path(), &bytes).len());
         }
         drop(writing);
         let (chunk, notes) = (chunk_path(dir.path(), CHUNK), gaps_path(dir.path(), CHUNK));
         let cut_at = chunk_at.index(ends[count as usize] + 1);
         // The sidecar is synced first: it may be ahead of the fragments, never behind.
         let whole = ends.iter().rposition(|end| *end <= cut_at).unwrap();
-        let lines = fs::read(&notes).unwrap();
-        let synced: usize = (0..whole as u32).map(|n| line(&gap(n)).len()).sum();
+        let (lines, belongs) = (fs::read(&notes).unwrap(), Belongs::to(&notes));
+        let synced: usize = (0..whole as u32).map(|n| line(&gap(n), &belongs).len()).sum();
         let cut_notes = synced + gaps_at.index(lines.len() - synced + 1);
         fs::write(&notes, &lines[..cut_notes]).unwrap();
         let mut bytes = fs::read(&chunk).unwrap();
@@ -89,7 +96,13 @@ proptest! {
     ) {
         let (start, duration, cause) = (Ticks(start), Ticks(duration), CAUSES[cause].1);
         let gap = Gap { start, duration, wall_us, cause };
-        prop_assert_eq!(parse(line(&gap).trim_end().as_bytes()), Some(gap));
+        let belongs = Belongs::to(Path::new("a/1.gaps"));
+        let line = line(&gap, &belongs);
+        let end = line.len() as u64;
+        prop_assert_eq!(parse(line.as_bytes(), &belongs), [(gap, end)]);
+        // In another place it says nothing, and neither does half of it.
+        prop_assert_eq!(parse(line.as_bytes(), &Belongs::to(Path::new("b/1.gaps"))), []);
+        prop_assert_eq!(parse(&line.as_bytes()[..line.len() - 2], &belongs), []);
     }
 }
 
@@ -105,7 +118,9 @@ fn what_a_failed_append_left_is_cut_off_by_the_next() {
         fs::write(&path, half).unwrap();
     }
     writing.append(CHUNK, &second, &[gap(1)], true).unwrap();
-    assert_eq!(read(dir.path(), CHUNK).unwrap().unwrap(), [first, second].concat());
+    let spooled = load(dir.path(), CHUNK).unwrap().unwrap();
+    assert_eq!(spooled, Spooled { fragments: vec![fragment(0), fragment(1)], bad_bytes: 0 });
+    assert!(spooled.is_whole());
     assert_eq!(gaps(dir.path(), CHUNK).unwrap(), [gap(0), gap(1)]);
 }
 
@@ -129,7 +144,7 @@ fn a_pause_before_a_chunk_that_was_not_begun_stays_and_other_gaps_there_go() {
     writing.note(CHUNK + 1, &[gap(1)]).unwrap();
     drop(writing);
     let left = mend(&Held::new(dir.path().to_owned()).unwrap()).unwrap();
-    assert_eq!((left.chunks, left.pauses), (vec![CHUNK], vec![pause]));
+    assert_eq!((left.chunks, left.pauses), (vec![CHUNK], vec![(CHUNK + 1, pause)]));
     assert_eq!(gaps(dir.path(), CHUNK + 1).unwrap(), [pause]);
 }
 
@@ -149,8 +164,58 @@ fn a_full_disk_says_so() {
     if fs::metadata("/dev/full").is_err() {
         return;
     }
-    let mut full = Appender::open("/dev/full".into()).unwrap();
-    let error = full.append(b"audio", true).unwrap_err();
-    assert!(error.to_string().contains("/dev/full"));
-    assert_eq!(full.whole, 0);
+    let file = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let error = disk::Open::write_at(&mut { file }, 0, b"audio").unwrap_err();
+    assert!(failed("append to", Path::new("x"))(error).is_full());
+}
+
+#[test]
+fn what_stands_behind_a_damaged_fragment_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writing = files(dir.path());
+    let bytes: Vec<_> = (0..4).map(|n| write_fragment(&fragment(n))).collect();
+    bytes.iter().for_each(|bytes| writing.append(CHUNK, bytes, &[], true).unwrap());
+    drop(writing);
+    let path = chunk_path(dir.path(), CHUNK);
+    let mut damaged = fs::read(&path).unwrap();
+    let size = checked(dir.path(), &bytes[0]).len();
+    // In the check of the second, and in the sound of the third.
+    damaged[size + 3] ^= 1;
+    damaged[3 * size - 1] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    for found in [load(dir.path(), CHUNK), load_pieces(dir.path(), CHUNK)] {
+        let found = found.unwrap().unwrap();
+        assert_eq!(found.fragments, [fragment(0), fragment(3)]);
+        assert_eq!(found.bad_bytes, 2 * size as u64);
+        assert!(!found.is_whole());
+    }
+    // Nor is it cut off by mending.
+    let left = mend(&Held::new(dir.path().to_owned()).unwrap()).unwrap();
+    assert_eq!((left.last, left.torn_bytes), (Some(fragment(3)), 0));
+}
+
+#[test]
+fn sound_of_another_recording_is_not_taken_for_this_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    files(other.path()).append(CHUNK, &write_fragment(&fragment(0)), &[], true).unwrap();
+    fs::copy(chunk_path(other.path(), CHUNK), chunk_path(dir.path(), CHUNK)).unwrap();
+    assert_eq!(load(dir.path(), CHUNK).unwrap().unwrap().fragments, []);
+}
+
+#[test]
+fn spools_from_before_there_were_checks_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..3).flat_map(|n| write_fragment(&fragment(n))).collect();
+    fs::write(chunk_path(dir.path(), CHUNK), &bytes[..bytes.len() - 7]).unwrap();
+    let lines = "0 14400 300000 loss\n76800 14400 300000 down\n86400 9 9 lo";
+    fs::write(gaps_path(dir.path(), CHUNK), lines).unwrap();
+    let left = mend(&Held::new(dir.path().to_owned()).unwrap()).unwrap();
+    assert_eq!((left.chunks, left.last), (vec![CHUNK], Some(fragment(1))));
+    let found = load(dir.path(), CHUNK).unwrap().unwrap();
+    assert_eq!(found.fragments, [fragment(0), fragment(1)]);
+    assert!(found.is_whole());
+    let gaps = gaps(dir.path(), CHUNK).unwrap();
+    let told: Vec<_> = gaps.iter().map(|gap| (gap.start.0, gap.cause)).collect();
+    assert_eq!(told, [(0, GapCause::Loss)]);
 }

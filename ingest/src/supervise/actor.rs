@@ -1,9 +1,13 @@
 //! One room's actor: its source, its open recording, and what happens when.
 //!
-//! The actor does one thing at a time: a batch, a source at the door, a look at the rows, something
+//! The actor does one thing at a time: a batch, a source at the door, what the rows say, something
 //! that is due. Work that fails for want of disk or database is kept and tried again
 //! ([`Actor::work`]); meanwhile the source is not listened to, so that the feed's bound holds it
 //! back, but requests and the clock are still attended to.
+//!
+//! Audio of an open recording needs the disk alone. The rows are read, and the grip on the recording
+//! is changed, beside it and with waits that double, so that a database that is away holds up
+//! neither. Where the disk is full, audio is dropped and what follows it comes behind a gap.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +15,7 @@ use std::time::Duration;
 use models::db::{self, NewRecording};
 use models::recording::{EndReason, State};
 use models::room::RecordingPolicy;
-use models::{Grip, Room, WallMicros};
+use models::{Grip, Room, WallMicros, steady};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -23,10 +27,12 @@ use crate::tap::{Event, Source};
 mod holding;
 mod open;
 mod requests;
+mod room;
 mod sources;
 
-use holding::TakenUp;
+use holding::{TakenUp, gripped};
 use open::{Open, drained};
+use requests::{Looking, Seen, looked};
 
 /// How often an actor looks at its rows without being told.
 const LOOK: Duration = Duration::from_secs(10);
@@ -57,6 +63,11 @@ impl Error {
             Self::Elsewhere => false,
         }
     }
+
+    /// Whether there is no room on the disk.
+    fn is_full(&self) -> bool {
+        matches!(self, Self::Record(error) if error.is_full())
+    }
 }
 
 /// One room.
@@ -72,6 +83,12 @@ pub(super) struct Actor {
     held: Option<Held>,
     stalled: Option<Stalled>,
     look_at: Instant,
+    /// The rows are being read.
+    looking: Option<Looking>,
+    /// There may be something new in them since that began.
+    look_again: bool,
+    /// How often in a row they could not be read.
+    blind: u32,
     /// When the source left.
     left: Instant,
 }
@@ -103,6 +120,8 @@ enum Happened {
     Stop,
     AtTheDoor(Attach),
     Rows,
+    Seen(Result<Box<Seen>, db::Error>),
+    Gripped(Result<(), db::Error>),
     Heard(Option<Batch>),
     Drained,
     Due,
@@ -113,16 +132,33 @@ impl Actor {
         let now = Instant::now();
         let (source, open, held, stalled) = (None, None, None, None);
         let (heard, look_at, left) = (now, now, now);
-        Self { shared, room, seat, source, open, heard, held, stalled, look_at, left }
+        let (looking, look_again, blind) = (None, false, 0);
+        Self {
+            shared,
+            room,
+            seat,
+            source,
+            open,
+            heard,
+            held,
+            stalled,
+            look_at,
+            looking,
+            look_again,
+            blind,
+            left,
+        }
     }
 
     pub(super) async fn run(mut self) {
-        self.look().await;
+        self.look();
         while !self.may_leave() {
             match self.next().await {
                 Happened::Stop => return self.stop().await,
                 Happened::AtTheDoor(attach) => self.attach(attach).await,
-                Happened::Rows => self.look().await,
+                Happened::Rows => self.look(),
+                Happened::Seen(seen) => self.see(seen).await,
+                Happened::Gripped(done) => self.gripped(done).await,
                 Happened::Heard(Some(batch)) => self.hear(batch).await,
                 Happened::Heard(None) => self.source_gone().await,
                 Happened::Drained => self.work().await,
@@ -134,19 +170,26 @@ impl Actor {
     /// Whether nothing is left to do; the actor is off the list then.
     fn may_leave(&self) -> bool {
         let idle = self.source.is_none() && self.open.is_none() && self.held.is_none();
-        idle && self.shared.rooms.leave(self.room.id, &self.seat.inbox)
+        idle && self.looking.is_none() && self.shared.rooms.leave(self.room.id, &self.seat.inbox)
     }
 
     async fn next(&mut self) -> Happened {
         let (due, listens, works) = (self.due(), self.listens(), self.stalled.is_none());
-        let Self { shared, seat, source, open, .. } = self;
+        let Self { shared, seat, source, open, looking, .. } = self;
+        // Only one of them is waited for, and each is about the open recording.
+        let (gripping, ending) = match open {
+            Some(open) if open.is_gripping() => (Some(open), None),
+            open => (None, open.as_mut()),
+        };
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => Happened::Stop,
             Some(attach) = seat.inbox.recv() => Happened::AtTheDoor(attach),
             () = seat.nudge.notified() => Happened::Rows,
+            seen = looked(looking) => Happened::Seen(seen),
+            done = gripped(gripping) => Happened::Gripped(done),
             batch = receive(source), if listens => Happened::Heard(batch),
-            () = drained(open), if works => Happened::Drained,
+            () = drained(ending), if works => Happened::Drained,
             () = tokio::time::sleep_until(due) => Happened::Due,
         }
     }
@@ -162,15 +205,19 @@ impl Actor {
     fn due(&self) -> Instant {
         let retry = self.stalled.as_ref().map(|stalled| stalled.until);
         let silent = self.falls_silent().filter(|_| retry.is_none());
-        [retry, self.sync_due().filter(|_| retry.is_none()), self.grace_ends(), silent]
-            .into_iter()
-            .flatten()
-            .fold(self.look_at, Instant::min)
+        let open = self.open.as_ref();
+        let beside = [open.and_then(Open::grip_due), open.and_then(Open::full_until)];
+        let own = [retry, self.sync_due().filter(|_| retry.is_none()), self.grace_ends(), silent];
+        // Where they are being read already there is nothing to wait for.
+        let look = (self.looking.is_none()).then_some(self.look_at);
+        let all = own.into_iter().chain(beside).chain([look]).flatten();
+        all.min().unwrap_or_else(|| Instant::now() + LOOK)
     }
 
     /// When what waits in an open fragment is to be written.
     fn sync_due(&self) -> Option<Instant> {
-        let since = self.open.as_ref().and_then(|open| open.tail_since);
+        let open = self.open.as_ref().filter(|open| open.full_until().is_none());
+        let since = open.and_then(|open| open.tail_since);
         since.map(|since| since + self.shared.limits.sync_within)
     }
 
@@ -180,10 +227,20 @@ impl Actor {
         counts.then(|| self.heard + Duration::from_millis(self.room.grace_ms))
     }
 
+    /// The open recording's clock, which does not step; without one, the system's.
+    fn now(&self) -> WallMicros {
+        self.open.as_ref().map_or_else(WallMicros::now, Open::now)
+    }
+
     async fn attend(&mut self) {
         let now = Instant::now();
-        if self.stalled.as_ref().is_some_and(|stalled| stalled.until <= now) {
+        let stalled = self.stalled.as_ref().map(|stalled| stalled.until);
+        let full = self.open.as_ref().and_then(Open::full_until);
+        if [stalled, full].into_iter().flatten().any(|until| until <= now) {
             self.work().await;
+        }
+        if let Some(open) = &mut self.open {
+            open.regrip(&self.shared.place);
         }
         if self.sync_due().is_some_and(|at| at <= now) {
             self.flush().await;
@@ -193,11 +250,11 @@ impl Actor {
         }
         let waiting = self.source.as_ref().is_some_and(|source| !source.batches.is_empty());
         if !waiting && self.grace_ends().is_some_and(|end| end <= now) {
-            let at = self.open.as_ref().and_then(Open::wall).unwrap_or_else(WallMicros::now);
+            let at = self.open.as_ref().and_then(Open::wall).unwrap_or_else(|| self.now());
             self.end(EndReason::SourceAway, at).await;
         }
-        if self.look_at <= now {
-            self.look().await;
+        if self.look_at <= now && self.looking.is_none() {
+            self.read();
         }
     }
 }
@@ -239,6 +296,10 @@ impl Actor {
         let starts = self.room.policy == RecordingPolicy::Auto && *may_start && has_audio(batch);
         if self.open.is_none() && starts {
             match self.take_up(Grip::Firm).await? {
+                TakenUp::Nothing if self.has_no_room() => {
+                    self.refuse_for_space();
+                    return Ok(());
+                }
                 TakenUp::Nothing => self.begin().await?,
                 TakenUp::Ours => {}
                 TakenUp::Theirs(_) => return Err(Error::Elsewhere),
@@ -249,7 +310,7 @@ impl Actor {
         let live = self.open.as_mut().filter(|open| open.state() == State::Live);
         if let Some(open) = live {
             if has_audio(batch) {
-                open.hold(place, Grip::Firm).await?;
+                open.want(place, Grip::Firm);
             }
             open.prepare(place, source, batch).await?;
             if let Some(Held { batch, .. }) = self.held.take() {
@@ -270,7 +331,7 @@ impl Actor {
             state: State::Live,
             channels: source.channels,
             source: source.description.clone(),
-            created_at: batch.arrived,
+            created_at: batch.arrived.plus_micros(steady::set_by()),
         };
         let place = &self.shared.place;
         let recording = place.db.create_recording(&new).await?;
@@ -278,7 +339,7 @@ impl Actor {
         // Where this fails the recording is there to be taken up.
         let now = WallMicros::now();
         let held = place.db.hold(recording.id, &place.worker, Grip::Firm, now).await?;
-        self.open = Some(Open::new(held.ok_or(Error::Elsewhere)?, Grip::Firm));
+        self.open = Some(Open::new(place, held.ok_or(Error::Elsewhere)?, Grip::Firm));
         Ok(())
     }
 
@@ -289,8 +350,12 @@ impl Actor {
             if self.stalled.take().is_some() {
                 tracing::warn!(room = self.room.slug, "audio is kept again");
             }
+            self.has_room_again();
             return;
         };
+        if error.is_full() && self.open.is_some() {
+            return self.ran_full(&error);
+        }
         if error.is_lost() {
             self.lose().await;
         }
@@ -302,9 +367,13 @@ impl Actor {
         let failures = self.stalled.as_ref().map_or(0, |stalled| stalled.failures) + 1;
         let error = &error as &dyn std::error::Error;
         tracing::error!(room = self.room.slug, failures, error, "audio waits to be kept");
-        let wait = WAIT_FIRST * 2_u32.saturating_pow((failures - 1).min(16));
-        self.stalled = Some(Stalled { until: Instant::now() + wait.min(WAIT_MOST), failures });
+        self.stalled = Some(Stalled { until: Instant::now() + wait_after(failures), failures });
     }
+}
+
+/// How long to wait after so many failures in a row.
+fn wait_after(failures: u32) -> Duration {
+    (WAIT_FIRST * 2_u32.saturating_pow(failures.saturating_sub(1).min(16))).min(WAIT_MOST)
 }
 
 fn has_audio(batch: &Batch) -> bool {

@@ -24,10 +24,15 @@ type Known = HashMap<RoomId, RecordingId>;
 pub(super) async fn watch(supervisor: &Supervisor) {
     let mut changes = supervisor.shared.place.db.changes();
     let mut known = Known::new();
+    let mut failures = 0;
     loop {
-        if let Err(error) = look(supervisor, &mut known).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "the recordings' rows cannot be read");
+        match look(supervisor, &mut known).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures = (failures + 1).min(4);
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the recordings' rows cannot be read");
+            }
         }
         tokio::select! {
             () = supervisor.shared.stop.cancelled() => return,
@@ -40,7 +45,7 @@ pub(super) async fn watch(supervisor: &Supervisor) {
                     None => supervisor.shared.rooms.nudge_all(),
                 }
             }
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(POLL * 2_u32.pow(failures)) => {}
         }
     }
 }

@@ -7,6 +7,8 @@ use super::*;
 use crate::testing::{PACKET, Rig, numbers, open, packets, source, until, wall};
 
 mod holding;
+mod outage;
+mod space;
 
 /// Grace time that no test waits for.
 const LONG: u64 = 60_000;
@@ -67,8 +69,7 @@ async fn kept(rig: &Rig, row: &Recording, end: usize) {
     until(async || {
         let stored = rig.place.db.last_chunk(row.id).await.unwrap().map(|chunk| chunk.span().end);
         let last = crate::spool::list(&dir, "m4s").ok().and_then(|list| list.last().copied());
-        let bytes = last.and_then(|seq| crate::spool::read(&dir, seq).unwrap());
-        let spooled = bytes.and_then(|bytes| archive::cmaf::recover(&bytes).fragments.pop());
+        let spooled = last.and_then(|seq| crate::spool::load(&dir, seq).unwrap()?.fragments.pop());
         let end_kept = stored.max(spooled.map(|last| last.span().end));
         end_kept.filter(|kept| kept.0 >= end as u64 * PACKET.0)
     })
@@ -417,8 +418,8 @@ fn a_killed_server_loses_less_than_a_second_and_goes_on() {
         let feed = running.attach(&room).await.unwrap();
         send(&feed, 0..530).await;
         let row = becomes(&rig, &room, State::Live).await;
-        // 13 whole fragments; the last 10 packets are in memory.
-        kept(&rig, &row, 520).await;
+        // 21 whole fragments; the last 5 packets are in memory.
+        kept(&rig, &row, 525).await;
         std::mem::forget(feed);
         (rig, room, row)
     });
@@ -432,10 +433,10 @@ fn a_killed_server_loses_less_than_a_second_and_goes_on() {
         let ended = end(&rig, &room).await;
         assert_eq!(ended.id, row.id);
         let mut expected = is(0..650);
-        expected[520..600].fill(None);
+        expected[525..600].fill(None);
         assert_eq!(numbers(&rig.stored(row.id).await), expected);
-        let (start, duration) = (Ticks(520 * PACKET.0), Ticks(80 * PACKET.0));
-        let down = Gap { start, duration, wall_us: 1_600_000, cause: GapCause::Down };
+        let (start, duration) = (Ticks(525 * PACKET.0), Ticks(75 * PACKET.0));
+        let down = Gap { start, duration, wall_us: 1_500_000, cause: GapCause::Down };
         assert_eq!(rig.place.db.gaps(row.id).await.unwrap(), [down]);
         running.stop().await;
     });

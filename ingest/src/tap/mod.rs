@@ -3,7 +3,8 @@
 //! A tap turns its protocol into [`Event`]s: Opus packets in order, and stretches of media time of
 //! which it knows that nothing will come. It says what it is with a [`Source`], asks
 //! [`Supervisor::attach`](crate::Supervisor::attach) for a room's [`Feed`](crate::Feed) and sends
-//! batches of events with the wall-clock time at which the batch was complete. The pipeline behind
+//! batches of events with the time at which the batch was complete, by the clock that nobody can set
+//! ([`models::steady`]), and without the network's jitter where it can tell it. The pipeline behind
 //! the feed decides what is kept; taps know nothing of recordings, grace times, pauses or disks.
 //!
 //! What a tap owes:

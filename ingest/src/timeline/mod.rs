@@ -5,27 +5,41 @@
 //! **Order.** Packets are released in sequence. A missing one is waited for until a later one has
 //! been held for `HOLD` (or `HELD_MAX` packets are held); then it is lost, and should it come
 //! after all, it is dropped and counted. The first packet is the beginning: older ones are late.
+//! Time passes in `Timeline::poll` only, so that a caller that stood still first hands over what
+//! waited, and nothing of that is given up.
 //!
 //! **Place.** A packet's media time is where its timestamp says, not where its number says: packets
 //! may last from 2.5 to 120 ms, and what is missing before one is exactly the timestamp's advance.
 //! - Numbers skipped: [`GapCause::Loss`].
 //! - No number skipped: the sender was silent on purpose (DTX; RFC 7587, section 3.1.3). That is
 //!   `Output::Silence`, not a gap.
-//! - An advance that numbers do not explain is believed only as far as the arrival clock agrees
-//!   (see `BOUND`), and all that is not audio together cannot be longer than the time that passed.
-//!   Otherwise the source's clock has jumped, forwards or backwards: the packet is placed where it
-//!   arrived, and what lies between is [`GapCause::Broken`]. Audio that did arrive is never dropped
-//!   for its timestamp.
-//! - A source whose clock stands still now and then falls behind the arrival clock bit by bit; when
-//!   that comes to more than `BOUND`, the same is done (see `clock`).
+//! - An advance that numbers do not explain is believed only where arrival agrees (a packet cannot
+//!   come before its time), and all that is not audio together cannot be longer than the time that
+//!   passed. Otherwise the source's clock has jumped: the packet is placed where it arrived.
+//! - More time than the timestamps say has passed, all at once: either the network held everything
+//!   back, and the rest comes the faster for it, or the source's clock stood still. For `WATCH` the
+//!   packet is held to see which; the lengths that a clock stood still or jumped over are
+//!   [`GapCause::Broken`].
+//! - A source whose clock stands still too shortly to be seen, again and again, falls behind bit by
+//!   bit; when that comes to more than `BOUND`, it is made up for in the same way (see `clock`).
 //!
-//! **Skew** between the source's clock and ours is measured (`Timeline::drift`), not corrected.
+//! Audio that did arrive is never dropped for its timestamp.
+//!
+//! **Skew** between the source's clock and ours is measured by the least delayed packets, told by
+//! the times that packets carry when they come out, and taken up where there is no audio: an absence
+//! is made longer or shorter by at most half. Words are neither dropped nor stretched
+//! (docs/decisions/011).
+//!
+//! **Memory**: at most `HELD_MAX` packets are held, whatever comes.
 
 mod clock;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod property;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -34,18 +48,24 @@ use bytes::Bytes;
 use models::{GapCause, Ticks};
 
 use self::clock::{Clock, ticks};
+use self::watch::Place;
 
 /// How long a packet that came too early waits for those before it.
 pub(crate) const HOLD: Duration = Duration::from_millis(120);
+/// For how long a packet that came suddenly late is held, to see whether the source's clock stood
+/// still or the network was slow.
+pub(crate) const WATCH: Duration = Duration::from_millis(400);
 /// How many packets may wait: more than [`HOLD`] of the shortest (2.5 ms) ones.
 pub(crate) const HELD_MAX: usize = 64;
 /// How far ahead a sequence number may be and still be of the same stream: `MAX_DROPOUT` of RFC
 /// 3550, appendix A.1 (one minute of 20 ms packets).
 const DROPOUT_MAX: i16 = 3000;
-/// How far timestamps and arrival may disagree before the timestamp is not believed.
+/// How far timestamps and arrival may disagree while nothing certain is known.
 pub(crate) const BOUND: Ticks = Ticks::from_secs(2);
-/// Absence found by the arrival clock alone is kept from this length on; below, it is jitter.
-const ABSENCE_MIN: Ticks = Ticks::from_millis(100);
+/// Absence found by arrival is kept from this length on; below, it is jitter.
+const ABSENCE_MIN: i64 = 10 * 48;
+/// Absence found by arrival comes in steps of Opus' shortest frame, in ticks.
+const STEP: i64 = 120;
 /// The longest packet that is accepted (G.711; RFC 3551, section 4.2): what one missing number can
 /// explain.
 const PACKET_MAX: Ticks = Ticks::from_millis(200);
@@ -59,7 +79,8 @@ pub(crate) struct Packet {
     pub timestamp: u32,
     /// How much media time it takes.
     pub duration: Ticks,
-    /// When it arrived, on a monotonic clock with any origin.
+    /// When it arrived, on a monotonic clock with any origin. In the output: when it would have, had
+    /// nothing delayed it; its end's time on that clock, steady from packet to packet.
     pub arrival: Duration,
     /// Its payload.
     pub data: Bytes,
@@ -90,7 +111,7 @@ pub(crate) enum Taken {
     Duplicate,
     /// It came after its place was given up.
     Late,
-    /// Its number is too far ahead to belong to the same run of numbers.
+    /// Its number, or its number and its timestamp, do not belong to this run of numbers.
     Far,
 }
 
@@ -120,13 +141,16 @@ pub(crate) struct Timeline {
     position: Ticks,
     /// How much of it was not audio.
     filled: Ticks,
-    /// Packets that came too early, by number.
+    /// Packets that came too early or are watched, by number.
     held: BTreeMap<u64, Packet>,
+    /// The first of them is watched until then.
+    watched: Option<Duration>,
+    /// How late the last packets released came, which were taken for delayed without being sure, and
+    /// the place of the first.
+    unsure: Option<(i64, Ticks)>,
     /// Which of the 128 numbers before `next_sequence` came: bit 0 is the newest.
     came: u128,
     clock: Clock,
-    /// Media time by which the source has fallen behind, to be made up before the next packet.
-    behind: Option<Ticks>,
     counts: Counts,
     output: VecDeque<Output>,
 }
@@ -142,13 +166,14 @@ impl Timeline {
             position: Ticks::ZERO,
             filled: Ticks::ZERO,
             held: BTreeMap::new(),
+            watched: None,
+            unsure: None,
             came: 0,
-            clock: Clock::new(first.arrival),
-            behind: None,
+            clock: Clock::new(first.arrival, first.duration),
             counts: Counts::default(),
             output: VecDeque::new(),
         };
-        timeline.release(timeline.next_sequence, first);
+        timeline.release(timeline.next_sequence, first, Place::default());
         timeline
     }
 
@@ -156,40 +181,38 @@ impl Timeline {
     /// held is released; media time between is what arrival says ([`GapCause::SourceAway`]).
     pub(crate) fn restart(&mut self, first: Packet, unit: u32) {
         self.flush();
-        let absence = self.clock.late(first.arrival, self.position);
-        self.lost(absent(absence), GapCause::SourceAway);
-        self.behind = None;
+        let late = self.clock.late(first.arrival, self.position + first.duration);
+        self.absence(absent(late), Some(GapCause::SourceAway), first.arrival);
         self.unit = unit;
         self.next_sequence = u64::from(first.sequence) + (1 << 16);
         self.next_timestamp = first.timestamp;
         self.came = 0;
-        self.release(self.next_sequence, first);
+        self.release(self.next_sequence, first, Place::default());
     }
 
-    /// Takes a packet. Time is the packet's arrival; it must not go back from call to call.
+    /// Takes a packet. Lets no time pass: packets that waited unread come before [`Self::poll`].
     pub(crate) fn push(&mut self, packet: Packet) -> Taken {
-        self.poll(packet.arrival);
         // Wraps: the difference of the low 16 bits is the distance, as long as it is under 2^15.
         let ahead = packet.sequence.wrapping_sub(self.next_sequence as u16) as i16;
         if ahead < 0 {
-            return self.too_late(ahead.unsigned_abs());
+            return self.too_late(ahead.unsigned_abs(), packet.timestamp);
         }
         if ahead > DROPOUT_MAX {
             return Taken::Far;
         }
         let sequence = self.next_sequence + u64::from(ahead.unsigned_abs());
-        if ahead == 0 {
-            self.release(sequence, packet);
-            self.release_run();
-            return Taken::Kept;
-        }
         if self.held.contains_key(&sequence) {
             self.counts.duplicates += 1;
             return Taken::Duplicate;
         }
+        if self.held.first_key_value().is_some_and(|(first, _)| sequence < *first) {
+            self.watched = None;
+        }
         self.held.insert(sequence, packet);
+        self.release_run();
         if self.held.len() > HELD_MAX {
-            self.skip();
+            self.release_first(true);
+            self.release_run();
         }
         Taken::Kept
     }
@@ -197,19 +220,21 @@ impl Timeline {
     /// Gives up waiting for packets whose time is over.
     pub(crate) fn poll(&mut self, now: Duration) {
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.skip();
+            self.release_first(self.watched.is_some());
+            self.release_run();
         }
     }
 
     /// When [`Self::poll`] next has something to do, unless a packet comes before.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.held.values().map(|packet| packet.arrival + HOLD).min()
+        let oldest = || self.held.values().map(|packet| packet.arrival + HOLD).min();
+        self.watched.or_else(oldest)
     }
 
     /// Releases everything held, whatever is missing between.
     pub(crate) fn flush(&mut self) {
         while !self.held.is_empty() {
-            self.skip();
+            self.release_first(true);
         }
     }
 
@@ -219,7 +244,7 @@ impl Timeline {
     }
 
     /// How far the source's clock has run slow (positive) or fast (negative) against ours since the
-    /// beginning, in microseconds.
+    /// beginning, in microseconds, whether that was taken up or not.
     pub(crate) fn drift(&self) -> i64 {
         self.clock.drift()
     }
@@ -229,100 +254,112 @@ impl Timeline {
         self.counts
     }
 
-    fn too_late(&mut self, behind: u16) -> Taken {
+    /// A packet `behind` numbers before the next one: of this run, or of one that begins anew.
+    fn too_late(&mut self, behind: u16, timestamp: u32) -> Taken {
         let bit = u32::from(behind) - 1;
         if bit < u128::BITS && self.came >> bit & 1 == 1 {
             self.counts.duplicates += 1;
             return Taken::Duplicate;
         }
+        let units = self.next_timestamp.wrapping_sub(timestamp) as i32;
+        let before = i64::from(units) * i64::from(self.unit);
+        // So many numbers take so much time at least.
+        let least = i64::from(behind) * STEP;
+        if before < least || before > ticks(BOUND) {
+            return Taken::Far;
+        }
         self.counts.late += 1;
         Taken::Late
     }
 
-    /// Gives up what is missing before the first packet held.
-    fn skip(&mut self) {
-        if let Some((sequence, packet)) = self.held.pop_first() {
-            self.release(sequence, packet);
-            self.release_run();
-        }
-    }
-
     /// Releases what follows without a hole.
     fn release_run(&mut self) {
-        while let Some(packet) = self.held.remove(&self.next_sequence) {
-            self.release(self.next_sequence, packet);
+        while self.held.first_key_value().is_some_and(|(first, _)| *first == self.next_sequence) {
+            if !self.release_first(false) {
+                return;
+            }
         }
     }
 
-    fn release(&mut self, sequence: u64, packet: Packet) {
-        if let Some(behind) = self.behind.take() {
+    /// Releases the first packet held, giving up what is missing before it. Not where it is better
+    /// watched for a while, unless it must go. Whether it did.
+    fn release_first(&mut self, must: bool) -> bool {
+        let Some((sequence, packet)) = self.held.pop_first() else { return false };
+        let behind = self.clock.tick(packet.arrival);
+        if let Some(behind) = behind {
             self.counts.jumps += 1;
-            self.lost(behind, GapCause::Broken);
+            self.absence(behind, Some(GapCause::Broken), packet.arrival);
         }
+        let place = self.place(sequence, &packet, must);
+        match place {
+            Some(place) => self.release(sequence, packet, place),
+            None => {
+                self.watched.get_or_insert(packet.arrival + WATCH);
+                self.held.insert(sequence, packet);
+            }
+        }
+        place.is_some()
+    }
+
+    fn release(&mut self, sequence: u64, packet: Packet, place: Place) {
         let missing = sequence - self.next_sequence;
         self.counts.missing += missing;
-        self.place(missing, &packet);
-        self.behind = self.clock.heard(packet.arrival, self.position);
+        self.counts.jumps += u64::from(place.is_jump);
+        self.absence(place.advance, (missing > 0).then_some(GapCause::Loss), packet.arrival);
+        self.absence(place.broken, Some(GapCause::Broken), packet.arrival);
+        self.clock.heard(packet.arrival, self.position + packet.duration, place.unsure.is_some());
 
+        self.watched = None;
+        self.unsure = place.unsure.map(|late| match self.unsure {
+            Some((before, since)) if watch::is_alike(before, late) => (before, since),
+            _ => (late, self.position),
+        });
         let shift = u32::try_from(missing + 1).unwrap_or(u32::MAX);
         self.came = self.came.checked_shl(shift).unwrap_or(0) | 1;
         self.next_sequence = sequence + 1;
         let units = (packet.duration.0 / u64::from(self.unit)) as u32;
         self.next_timestamp = packet.timestamp.wrapping_add(units);
         self.position += packet.duration;
-        self.output.push_back(Output::Packet(packet));
+        let arrival = self.clock.due(self.position);
+        self.output.push_back(Output::Packet(Packet { arrival, ..packet }));
     }
 
-    /// Brings media time to where `packet` belongs.
-    fn place(&mut self, missing: u64, packet: &Packet) {
-        let units = packet.timestamp.wrapping_sub(self.next_timestamp) as i32;
-        let advance = i64::from(units) * i64::from(self.unit);
-        if advance == 0 {
+    /// Media time in which there is no audio, with the drift that it can take up; without a cause it
+    /// is silence on purpose. All such time together is not longer than the time that passed until
+    /// `now`.
+    fn absence(&mut self, length: Ticks, cause: Option<GapCause>, now: Duration) {
+        let room = self.clock.elapsed(now) + ticks(BOUND) - ticks(self.filled);
+        let room = u64::try_from(room).unwrap_or(0);
+        let length = Ticks(length.0.min(room));
+        if length == Ticks::ZERO {
             return;
         }
-        if !self.believed(advance, missing, packet.arrival) {
-            self.counts.jumps += 1;
-            let absence = self.clock.late(packet.arrival, self.position);
-            return self.lost(absent(absence), GapCause::Broken);
-        }
-        // A small step back means that packets overlap: they are played one after the other.
-        let duration = Ticks(u64::try_from(advance).unwrap_or(0));
-        if missing > 0 {
-            self.lost(duration, GapCause::Loss);
-        } else if duration > Ticks::ZERO {
-            self.fill(duration, Output::Silence(duration));
-        }
-    }
-
-    /// Whether a packet that arrived at `arrival` can be `advance` ticks after the last one, with
-    /// `missing` ones between.
-    fn believed(&self, advance: i64, missing: u64, arrival: Duration) -> bool {
-        // All that is not audio together cannot be longer than the time that passed.
-        if ticks(self.filled) + advance > self.clock.elapsed(arrival) + ticks(BOUND) {
-            return false;
-        }
-        let longest = missing.saturating_mul(PACKET_MAX.0).min(BOUND.0);
-        if advance > 0 && advance <= ticks(Ticks(longest)) {
-            return true;
-        }
-        (self.clock.late(arrival, self.position) - advance).abs() <= ticks(BOUND)
-    }
-
-    fn lost(&mut self, duration: Ticks, cause: GapCause) {
-        if duration > Ticks::ZERO {
-            self.fill(duration, Output::Lost { duration, cause });
-        }
-    }
-
-    fn fill(&mut self, duration: Ticks, output: Output) {
+        let longer = length.0.saturating_add_signed(self.clock.take_up(length));
+        let duration = Ticks(longer.min(room));
         self.position += duration;
         self.filled += duration;
-        self.output.push_back(output);
+        self.output.push_back(match cause {
+            Some(cause) => Output::Lost { duration, cause },
+            None => Output::Silence(duration),
+        });
     }
 }
 
-/// Absence by the arrival clock, unless it is jitter.
+/// Absence by arrival, unless it is jitter, in whole [`STEP`]s.
 fn absent(late: i64) -> Ticks {
-    let late = Ticks(u64::try_from(late).unwrap_or(0));
-    if late < ABSENCE_MIN { Ticks::ZERO } else { late }
+    let late = if late < ABSENCE_MIN { 0 } else { late / STEP * STEP };
+    Ticks(u64::try_from(late).unwrap_or(0))
+}
+
+/// When the first of `packets`, which are one run in order, would have arrived, had it been delayed no
+/// more than the least delayed of them: what a timeline should begin with, or begin anew.
+pub(crate) fn undelayed(packets: &VecDeque<Packet>, unit: u32) -> Option<Duration> {
+    let first = packets.front()?;
+    let would_have = |packet: &Packet| {
+        let units = packet.timestamp.wrapping_sub(first.timestamp);
+        let end = Ticks(u64::from(units) * u64::from(unit)) + packet.duration;
+        let after = end.checked_sub(first.duration).filter(|after| *after <= BOUND)?;
+        packet.arrival.checked_sub(Duration::from_micros(after.as_micros().unsigned_abs()))
+    };
+    packets.iter().filter_map(would_have).min()
 }

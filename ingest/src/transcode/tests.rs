@@ -1,5 +1,5 @@
 use std::io::Cursor;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::*;
 
@@ -15,15 +15,10 @@ fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
 fn convert(input: &[&str], output: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out");
-    let done = Command::new("ffmpeg")
-        .args(["-v", "error", "-y"])
-        .args(input)
-        .args(output)
-        .arg(&path)
-        .stdin(Stdio::null())
-        .status()
-        .expect("ffmpeg is installed");
-    assert!(done.success());
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-y"]).args(input).args(output).arg(&path);
+    let done = servers::status(&mut ffmpeg, std::time::Duration::from_secs(60));
+    assert!(done.expect("ffmpeg is installed").success());
     std::fs::read(path).unwrap()
 }
 

@@ -25,6 +25,7 @@ fn segment(start_ms: u64, speaker: Option<&str>, text: &str) -> Segment {
         text: text.into(),
         speaker: speaker.map(str::to_owned),
         confidence: 0.9,
+        language: None,
         suppressed: None,
         words,
     }
@@ -205,6 +206,7 @@ fn any_segments() -> impl Strategy<Value = Vec<Segment>> {
                 text: words.iter().map(|w| w.text.as_str()).collect::<Vec<_>>().join(" "),
                 speaker: (speaker > 0).then(|| format!("S{speaker}")),
                 confidence: 0.5,
+                language: None,
                 suppressed: (suppressed == 0).then_some(Suppressed::Loop),
                 words,
             });

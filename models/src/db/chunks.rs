@@ -85,16 +85,29 @@ impl Db {
     /// # Errors
     /// [`Error::Query`].
     pub async fn chunks_from(&self, recording: RecordingId, from: Ticks) -> Result<Vec<Chunk>> {
-        let rows: Vec<Row> = all!(
-            self.pools,
-            "list the chunks",
-            "SELECT * FROM chunks
+        let mut chunks = Vec::new();
+        self.each_chunk(recording, from, |chunk| chunks.push(chunk)).await?;
+        Ok(chunks)
+    }
+
+    /// Hands the chunks of a recording that end after `from` to `take`, in order and as they are read:
+    /// a recording of many hours need not be in memory to be listed.
+    ///
+    /// # Errors
+    /// [`Error::Query`], after some were taken perhaps.
+    pub async fn each_chunk(
+        &self,
+        recording: RecordingId,
+        from: Ticks,
+        mut take: impl FnMut(Chunk),
+    ) -> Result<()> {
+        let sql = "SELECT * FROM chunks
              WHERE recording_id = $1 AND start_ticks + duration_ticks > $2
-             ORDER BY seq",
-            recording.0,
-            int(from.0),
-        )?;
-        rows.into_iter().map(Chunk::try_from).collect()
+             ORDER BY seq";
+        each!(self.pools, "list the chunks", sql, recording.0, int(from.0); |row: Row| {
+            take(row.try_into()?);
+            Ok(())
+        })
     }
 
     /// One chunk.

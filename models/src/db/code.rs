@@ -7,7 +7,7 @@ use crate::db::{Error, Result};
 use crate::hold::Grip;
 use crate::speaker::KnownBy;
 use crate::time::{Span, Ticks};
-use crate::{job, recording, room, transcript};
+use crate::{batch, job, recording, room, transcript};
 
 /// An enum stored by name.
 pub(super) trait Code: Copy + 'static {
@@ -68,19 +68,23 @@ codes! {
     }
     GapCause, "cause of a gap" {
         Loss = "loss", SourceAway = "source_away", Down = "down", Paused = "paused",
-        Broken = "broken",
+        Broken = "broken", NoSpace = "no_space",
     }
     transcript::State, "state of a transcript" {
         Running = "running", Complete = "complete", Failed = "failed",
     }
     transcript::Suppressed, "reason of a suppression" {
         Silence = "silence", Loop = "loop", LowConfidence = "low_confidence",
+        Phantom = "phantom",
     }
     Grip, "grip on a recording" { Firm = "firm", Loose = "loose", None = "none" }
     KnownBy, "knowledge of a speaker" {
         Platform = "platform", Voice = "voice", Person = "person",
     }
     job::Kind, "kind of job" { TranscribeLive = "transcribe_live", Transcribe = "transcribe" }
+    batch::State, "state of a batch" {
+        Running = "running", Paused = "paused", Cancelled = "cancelled", Done = "done",
+    }
     job::State, "state of a job" {
         Ready = "ready", Running = "running", Done = "done", Dead = "dead",
         Cancelled = "cancelled",

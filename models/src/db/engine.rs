@@ -10,6 +10,7 @@ pub(super) mod sqlite;
 
 use std::path::Path;
 
+use futures_util::{Stream, TryStreamExt as _};
 use sqlx::postgres::PgDatabaseError;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
@@ -109,6 +110,34 @@ macro_rules! all {
             fetch_all $(, $bind)*
         )
     };
+}
+
+/// Hands one row of a query after the other to `$take`, so that they are never all in memory.
+macro_rules! each {
+    ($on:expr, $step:expr, $sql:expr $(, $bind:expr)*; $take:expr) => {
+        match $on.executor() {
+            $crate::db::engine::On::Sqlite(executor) => {
+                let rows = sqlx::query_as::<_, _>($sql)$(.bind($bind))*.fetch(executor);
+                $crate::db::engine::each_row($step, rows, $take).await
+            }
+            $crate::db::engine::On::Postgres(executor) => {
+                let rows = sqlx::query_as::<_, _>($sql)$(.bind($bind))*.fetch(executor);
+                $crate::db::engine::each_row($step, rows, $take).await
+            }
+        }
+    };
+}
+
+/// The rest of `each!`, which is the same on every engine.
+pub(super) async fn each_row<R>(
+    step: &'static str,
+    mut rows: impl Stream<Item = sqlx::Result<R>> + Unpin,
+    mut take: impl FnMut(R) -> Result<()>,
+) -> Result<()> {
+    while let Some(row) = rows.try_next().await.map_err(|source| Error::query(step, source))? {
+        take(row)?;
+    }
+    Ok(())
 }
 
 /// The first row of a query, if there is one.

@@ -94,6 +94,44 @@ impl Db {
         tx.commit().await
     }
 
+    /// Notes until when a worker's disk is taken to be too full for new recordings; `None`: it is
+    /// not.
+    ///
+    /// # Errors
+    /// [`Error::Query`].
+    pub async fn set_short(&self, worker: &Worker, until: Option<WallMicros>) -> Result<()> {
+        let step = "note how full the worker's disk is";
+        let mut tx = self.begin(step).await?;
+        run!(
+            tx,
+            step,
+            "INSERT INTO workers (id, name, lease_until, short_until) VALUES ($1, $2, 0, $3)
+             ON CONFLICT (id) DO UPDATE SET short_until = excluded.short_until",
+            worker.id.0,
+            &worker.name,
+            until.map(|until| until.0),
+        )?;
+        tx.commit().await
+    }
+
+    /// Whether a worker's disk is too full for new recordings, and no other worker that records has
+    /// room.
+    ///
+    /// # Errors
+    /// [`Error::Query`].
+    pub async fn is_short(&self, now: WallMicros) -> Result<bool> {
+        let row: Option<(bool,)> = one!(
+            self.pools,
+            "see how full the workers' disks are",
+            "SELECT EXISTS (SELECT 1 FROM workers WHERE short_until > $1)
+                AND NOT EXISTS (SELECT 1 FROM workers
+                                WHERE lease_until > $1 AND COALESCE(short_until, 0) <= $1)
+                AS short",
+            now.0,
+        )?;
+        Ok(row.is_some_and(|(short,)| short))
+    }
+
     /// Holds a recording more or less firmly.
     ///
     /// # Errors

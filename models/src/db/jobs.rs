@@ -4,16 +4,21 @@
 //! done, and tells it to run once more where it is being worked on. One that is dead or cancelled
 //! sleeps until someone retries it.
 
-use sqlx::FromRow;
+mod new;
+mod row;
+
 use uuid::Uuid;
 
-use super::code::{Code, int, number, text, ticks};
+use super::code::{Code, int, text};
 use super::engine::Tx;
-use super::{Change, Db, Error, Result, queue, recordings};
+use super::{Change, Db, Error, Result, batches, queue, recordings};
+use crate::batch;
 use crate::id::{JobId, RecordingId};
-use crate::job::{Class, Job, Kind, State};
-use crate::recording::Recording;
+use crate::job::{Class, Job, Kind, State, Weights};
 use crate::time::{Ticks, WallMicros};
+
+pub(super) use new::{Asked, enqueue_within, insert};
+pub(super) use row::{CostRow, Row};
 
 const NOT_FOUND: Error = Error::NotFound { what: "job" };
 
@@ -114,17 +119,23 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] where it is being worked on, is done, has nothing
-    /// left to do, or another of its kind has taken its place.
+    /// left to do, its batch is paused, or another of its kind has taken its place.
     pub async fn retry_job(&self, id: JobId, now: WallMicros) -> Result<Job> {
         let step = "try the job again";
-        // A job is one recording's for ever, so this is known before anything is locked.
-        let recording = self.job(id).await?.recording_id;
+        // A job is one recording's and one batch's for ever, so these are known before anything is
+        // locked.
+        let Job { recording_id, batch_id, .. } = self.job(id).await?;
         let mut tx = self.begin(step).await?;
-        let over = !recordings::within(&mut tx, recording).await?.state.is_open();
+        let paused = match batch_id {
+            None => false,
+            Some(batch) => batches::state_within(&mut tx, batch).await? == batch::State::Paused,
+        };
+        let over = !recordings::within(&mut tx, recording_id).await?.state.is_open();
         let job = within(&mut tx, id).await?;
         match job.state {
             State::Running => return Err(Error::conflict("the job is being worked on")),
             State::Done => return Err(Error::conflict("the job is done")),
+            _ if paused => return Err(Error::conflict("the job's batch is paused: resume it")),
             // It keeps its turn.
             State::Ready if job.attempt == 0 => return Ok(job),
             State::Ready | State::Dead | State::Cancelled => {}
@@ -132,7 +143,9 @@ impl Db {
         if job.kind == Kind::TranscribeLive && over {
             return Err(Error::conflict("the recording is over: it has no live captions to write"));
         }
-        if open_job(&mut tx, job.kind, job.recording_id).await?.is_some_and(|open| open.id != id) {
+        let weights = job.weights.as_ref();
+        let open = open_job(&mut tx, job.kind, job.recording_id, weights).await?;
+        if open.is_some_and(|open| open.id != id) {
             return Err(Error::conflict("another job of this kind has taken its place"));
         }
         let job = make_ready(&mut tx, &job, now).await?;
@@ -159,65 +172,6 @@ impl Db {
         tx.commit().await?;
         Ok(job)
     }
-}
-
-/// The open job of this kind for this recording, or a new one.
-pub(super) async fn enqueue_within(
-    tx: &mut Tx,
-    kind: Kind,
-    class: Class,
-    recording: &Recording,
-    now: WallMicros,
-) -> Result<JobId> {
-    let step = "make the job";
-    if let Some(open) = open_job(tx, kind, recording.id).await? {
-        if open.state == State::Ready && open.priority < class.priority() {
-            move_up(tx, &open, class, now).await?;
-        }
-        return Ok(open.id);
-    }
-    let host: Option<(String,)> = one!(
-        tx,
-        step,
-        "SELECT CASE WHEN host = '' THEN slug ELSE host END FROM rooms WHERE id = $1",
-        recording.room_id.0,
-    )?;
-    let (host,) = host.ok_or(Error::NotFound { what: "room" })?;
-    let place = queue::place(tx, kind, class.priority(), &host).await?;
-    let id = JobId::new();
-    run!(
-        tx,
-        step,
-        "INSERT INTO jobs (id, kind, recording_id, host, state, due, priority, turn, run_after,
-                           total_ticks, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, 'ready', TRUE, $5, $6, $7, $8, $7, $7)",
-        id.0,
-        kind.code(),
-        recording.id.0,
-        host,
-        i64::from(class.priority()),
-        place.tail(),
-        now.0,
-        int(recording.duration.0),
-    )?;
-    tx.note(Change::Jobs);
-    Ok(id)
-}
-
-/// Puts a waiting job into a more urgent class. One that waits to be tried again goes on waiting.
-async fn move_up(tx: &mut Tx, job: &Job, class: Class, now: WallMicros) -> Result<()> {
-    let place = queue::place(tx, job.kind, class.priority(), &job.host).await?;
-    run!(
-        tx,
-        "move the job up",
-        "UPDATE jobs SET priority = $2, turn = $3, updated_at = $4 WHERE id = $1",
-        job.id.0,
-        i64::from(class.priority()),
-        place.tail(),
-        now.0,
-    )?;
-    tx.note(Change::Jobs);
-    Ok(())
 }
 
 /// Sees to it that a live recording's captions are worked on up to `total`.
@@ -266,7 +220,7 @@ pub(super) async fn wake_live(
 
 /// Ends a recording's live job, whoever works on it.
 pub(super) async fn end_live(tx: &mut Tx, recording: RecordingId, now: WallMicros) -> Result<()> {
-    if let Some(job) = open_job(tx, Kind::TranscribeLive, recording).await? {
+    if let Some(job) = open_job(tx, Kind::TranscribeLive, recording, None).await? {
         end(tx, job.id, State::Done, None, now).await?;
     }
     Ok(())
@@ -278,21 +232,39 @@ async fn within(tx: &mut Tx, id: JobId) -> Result<Job> {
     row.ok_or(NOT_FOUND)?.try_into()
 }
 
-async fn open_job(tx: &mut Tx, kind: Kind, recording: RecordingId) -> Result<Option<Job>> {
+/// The open job of this kind for this recording that asks for just these weights.
+pub(super) async fn open_job(
+    tx: &mut Tx,
+    kind: Kind,
+    recording: RecordingId,
+    weights: Option<&Weights>,
+) -> Result<Option<Job>> {
     let row: Option<Row> = locked!(
         tx,
         "find the recording's open job",
         "SELECT * FROM jobs
-         WHERE recording_id = $1 AND kind = $2 AND state IN ('ready', 'running')",
+         WHERE recording_id = $1 AND kind = $2 AND weights_sha256 = $3
+           AND state IN ('ready', 'running')",
         recording.0,
         kind.code(),
+        sha256(weights),
     )?;
     row.map(Job::try_from).transpose()
 }
 
+/// The SHA-256 of weights that are asked for, as a row has it.
+fn sha256(weights: Option<&Weights>) -> &str {
+    weights.map_or("", |weights| &weights.sha256)
+}
+
+/// Where a job may stand in its queue.
+async fn place_of(tx: &mut Tx, job: &Job) -> Result<queue::Place> {
+    queue::place(tx, job.kind, job.priority, &job.host, sha256(job.weights.as_ref())).await
+}
+
 /// Ready now, as if it had never been tried: it queues like a new one.
 pub(super) async fn make_ready(tx: &mut Tx, job: &Job, now: WallMicros) -> Result<Job> {
-    let place = queue::place(tx, job.kind, job.priority, &job.host).await?;
+    let place = place_of(tx, job).await?;
     let row: Option<Row> = one!(
         tx,
         "make the job ready",
@@ -311,7 +283,7 @@ pub(super) async fn make_ready(tx: &mut Tx, job: &Job, now: WallMicros) -> Resul
 
 /// To be claimed again, by whoever comes first: what was begun goes on at the head of the queue.
 pub(super) async fn put_back(tx: &mut Tx, job: &Job, now: WallMicros) -> Result<()> {
-    let place = queue::place(tx, job.kind, job.priority, &job.host).await?;
+    let place = place_of(tx, job).await?;
     run!(
         tx,
         "put the job back",
@@ -339,7 +311,7 @@ pub(super) async fn end(
         tx,
         "end the job",
         "UPDATE jobs
-         SET state = $2, due = FALSE, woken = FALSE, worker = NULL, lease_until = NULL,
+         SET state = $2, due = FALSE, held = FALSE, woken = FALSE, worker = NULL, lease_until = NULL,
              error = CASE WHEN $2 = 'done' THEN NULL ELSE COALESCE($4, error) END,
              updated_at = $3
          WHERE id = $1
@@ -351,52 +323,4 @@ pub(super) async fn end(
     )?;
     tx.note(Change::Jobs);
     row.ok_or(NOT_FOUND)?.try_into()
-}
-
-#[derive(FromRow)]
-pub(super) struct Row {
-    id: Uuid,
-    kind: String,
-    recording_id: Uuid,
-    host: String,
-    state: String,
-    priority: i64,
-    turn: i64,
-    attempt: i64,
-    run_after: i64,
-    worker: Option<String>,
-    lease_until: Option<i64>,
-    token: i64,
-    woken: bool,
-    done_ticks: i64,
-    total_ticks: i64,
-    error: Option<String>,
-    created_at: i64,
-    updated_at: i64,
-}
-
-impl TryFrom<Row> for Job {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self> {
-        Ok(Self {
-            id: JobId(row.id),
-            kind: Kind::parse(&row.kind)?,
-            recording_id: RecordingId(row.recording_id),
-            host: row.host,
-            state: State::parse(&row.state)?,
-            priority: number("priority", row.priority)?,
-            turn: row.turn,
-            attempt: number("attempt", row.attempt)?,
-            run_after: WallMicros(row.run_after),
-            lease: row.worker.zip(row.lease_until.map(WallMicros)),
-            token: row.token,
-            woken: row.woken,
-            done: ticks(row.done_ticks)?,
-            total: ticks(row.total_ticks)?,
-            error: row.error,
-            created_at: WallMicros(row.created_at),
-            updated_at: WallMicros(row.updated_at),
-        })
-    }
 }

@@ -3,7 +3,7 @@
 use super::chunks::{self, end_within, insert_chunk, insert_gaps};
 use super::code::int;
 use super::engine::Tx;
-use super::{Change, Db, Error, Result, jobs, recordings};
+use super::{Change, Db, Error, Result, jobs, receipts, recordings};
 use crate::chunk::{Chunk, Gap};
 use crate::id::RecordingId;
 use crate::job::{Class, Kind};
@@ -26,7 +26,8 @@ impl Db {
     /// gaps in them; or at the end, if the recording is over. `gaps` are what stays of the gaps, and
     /// those that the late chunks have of their own.
     ///
-    /// Words that were made without them are made again: a recording that is over gets a new job.
+    /// Words that were made without them are made again: a recording that is over gets a new job,
+    /// and a new receipt ([`Db::unreceipted`]).
     /// Chunks that are there already change nothing.
     ///
     /// # Errors
@@ -69,6 +70,7 @@ impl Db {
         insert_gaps(&mut tx, recording, gaps).await?;
         if row.state == State::Ended {
             jobs::enqueue_within(&mut tx, Kind::Transcribe, Class::Fresh, &row, now).await?;
+            receipts::changed(&mut tx, recording).await?;
         }
         tx.note(Change::Recording(recording));
         tx.commit().await?;

@@ -7,9 +7,23 @@ use super::code::{int, text};
 use super::engine::Tx;
 use super::jobs::{self, Row};
 use super::{Change, Db, Error, Result, queue};
-use crate::id::JobId;
-use crate::job::{Job, Kind, Lease, Limits, MAX_ATTEMPTS, State, backoff_ms};
+use crate::id::{JobId, TranscriptId};
+use crate::job::{Cost, Job, Kind, Lease, Limits, MAX_ATTEMPTS, State, backoff_ms};
 use crate::time::{Ticks, WallMicros};
+
+/// Who claims jobs, and which.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimant<'a> {
+    /// Its name in the jobs it works on.
+    pub name: &'a str,
+    /// What it can do.
+    pub kinds: &'a [Kind],
+    /// SHA-256 of its weights: it takes what asks for them, and what asks for none. `None`: only what
+    /// asks for none.
+    pub weights: Option<&'a str>,
+    /// It takes nothing but what asks for its weights.
+    pub only_asked: bool,
+}
 
 impl Db {
     /// Takes the job of these kinds that goes next: of the most urgent class the one with the least
@@ -32,20 +46,38 @@ impl Db {
         lease_ms: i64,
         now: WallMicros,
     ) -> Result<Option<(Job, Lease)>> {
-        let sight = queue::look(self, kinds, now).await?;
+        let claimant = Claimant { name: worker, kinds, weights: None, only_asked: false };
+        self.claim_as(claimant, limits, lease_ms, now).await
+    }
+
+    /// [`Self::claim`] for a worker that has weights: what asks for them goes by the same rules.
+    /// While a recording is being worked on, no other job of that kind of it is given out.
+    ///
+    /// # Errors
+    /// [`Error::Query`].
+    pub async fn claim_as(
+        &self,
+        claimant: Claimant<'_>,
+        limits: Limits,
+        lease_ms: i64,
+        now: WallMicros,
+    ) -> Result<Option<(Job, Lease)>> {
+        let Claimant { name, kinds, weights, only_asked } = claimant;
+        let seeker = queue::Seeker { kinds, weights, only_asked };
+        let sight = queue::look(self, &seeker, now).await?;
         if sight.is_nothing() {
             return Ok(None);
         }
         let step = "claim a job";
         let mut tx = self.begin(step).await?;
-        let found = queue::find(&mut tx, sight, kinds, limits, now).await?;
+        let found = queue::find(&mut tx, sight, &seeker, limits, now).await?;
         let Some(id) = found.id else {
             if found.swept {
                 tx.commit().await?;
             }
             return Ok(None);
         };
-        let row: Option<Row> = one!(
+        let claimed: Result<Option<Row>> = one!(
             tx,
             step,
             "UPDATE jobs
@@ -54,10 +86,15 @@ impl Db {
              WHERE id = $1
              RETURNING *",
             id.0,
-            worker,
+            name,
             now.plus_millis(lease_ms).0,
             now.0,
-        )?;
+        );
+        let row = match claimed {
+            // Another job of the recording was claimed at the same moment.
+            Err(Error::Conflict { .. }) => return Ok(None),
+            claimed => claimed?,
+        };
         let job = row.map(Job::try_from).transpose()?.ok_or(Error::NotFound { what: "job" })?;
         tx.note(Change::Jobs);
         tx.commit().await?;
@@ -80,6 +117,54 @@ impl Db {
             lease.job_id.0,
             now.plus_millis(lease_ms).0,
         )?;
+        tx.commit().await
+    }
+
+    /// Notes what work on a job took beyond what was noted before, at the job and at the transcript
+    /// that it wrote.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`].
+    pub async fn spend(
+        &self,
+        lease: &Lease,
+        transcript: Option<TranscriptId>,
+        cost: &Cost,
+        now: WallMicros,
+    ) -> Result<()> {
+        let step = "note what the job took";
+        let mut tx = self.begin(step).await?;
+        let job = fence(&mut tx, lease, now).await?;
+        run!(
+            tx,
+            step,
+            "UPDATE jobs
+             SET cost_ms = cost_ms + $2, cost_ticks = cost_ticks + $3,
+                 cost_windows = cost_windows + $4, cost_threads = $5, cost_device = $6
+             WHERE id = $1",
+            job.id.0,
+            int(cost.wall_ms),
+            int(cost.audio.0),
+            i64::from(cost.windows),
+            i64::from(cost.threads),
+            &cost.device,
+        )?;
+        run!(
+            tx,
+            step,
+            "UPDATE transcripts
+             SET cost_ms = cost_ms + $2, cost_ticks = cost_ticks + $3,
+                 cost_windows = cost_windows + $4, cost_threads = $5, cost_device = $6
+             WHERE id = $1 AND recording_id = $7",
+            transcript.map(|id| id.0),
+            int(cost.wall_ms),
+            int(cost.audio.0),
+            i64::from(cost.windows),
+            i64::from(cost.threads),
+            &cost.device,
+            job.recording_id.0,
+        )?;
+        tx.note(Change::Jobs);
         tx.commit().await
     }
 

@@ -20,18 +20,24 @@
 mod code;
 #[macro_use]
 mod engine;
+mod batches;
 mod chunks;
+mod edits;
 mod feed;
 mod holds;
 mod jobs;
 mod late;
 mod leases;
+mod mend;
 mod moving;
+mod plans;
 mod queue;
+mod receipts;
 mod recordings;
 mod rooms;
 mod segments;
 mod speakers;
+mod transcribers;
 mod transcripts;
 
 #[cfg(test)]
@@ -47,8 +53,12 @@ pub use engine::schema::Migrated;
 pub use holds::{Held, Holder};
 pub use jobs::Filter as JobFilter;
 pub use late::Late;
+pub use leases::Claimant;
+pub use mend::Mend;
 pub use moving::Whole;
+pub use receipts::Wanted;
 pub use recordings::{Filter, NewRecording};
+pub use transcripts::NewWords;
 
 /// What this module's methods return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -66,7 +76,7 @@ pub struct Db {
 pub enum Change {
     /// A room was made or edited.
     Room(RoomId),
-    /// A recording, its chunks, gaps, words or speakers changed.
+    /// A recording, its chunks, gaps, words, edits or speakers changed.
     Recording(RecordingId),
     /// A job was made, claimed, moved on or ended.
     Jobs,
@@ -124,6 +134,12 @@ pub enum Error {
     Conflict {
         /// What it goes against, as a clause for people.
         what: String,
+    },
+    /// Something else stands where somebody read what they want to edit.
+    #[error("what stands there now is {there:?}")]
+    Changed {
+        /// What stands there now; empty: nothing.
+        there: String,
     },
     /// A recording may not go from its state to that one.
     #[error("a recording that is {from:?} cannot become {to:?}")]

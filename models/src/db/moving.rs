@@ -3,11 +3,14 @@
 use super::code::{Code, int};
 use super::engine::Tx;
 use super::{
-    Change, Db, Error, Result, chunks, jobs, leases, recordings, rooms, segments, speakers,
+    Change, Db, Error, Result, chunks, edits, jobs, leases, receipts, recordings, rooms, segments,
+    speakers, transcripts,
 };
 use crate::chunk::{Anchor, Chunk, Gap};
+use crate::edit::Edit;
 use crate::id::RecordingId;
 use crate::job::{self, Class, Job};
+use crate::receipt::Receipt;
 use crate::recording::{Recording, State};
 use crate::room::Room;
 use crate::speaker::Speaker;
@@ -29,6 +32,12 @@ pub struct Whole {
     pub transcripts: Vec<(Transcript, Vec<Segment>)>,
     /// Its speakers.
     pub speakers: Vec<Speaker>,
+    /// All edits of its words, undone ones included.
+    pub edits: Vec<Edit>,
+    /// All its receipts, the oldest first.
+    pub receipts: Vec<Receipt>,
+    /// Whether the last of them tells what is there.
+    pub is_receipted: bool,
     /// Its jobs, the oldest first.
     pub jobs: Vec<Job>,
 }
@@ -53,11 +62,15 @@ impl Db {
             let words = self.segments(transcript.id, 0).await?;
             transcripts.push((transcript, words));
         }
+        let wanted = self.receipt_wanted(id).await?;
         let whole = Whole {
+            is_receipted: wanted.changes == 0,
+            receipts: self.receipts(id).await?,
             chunks: self.chunks(id).await?,
             gaps: self.gaps(id).await?,
             anchors: self.anchors(id).await?,
             speakers: self.speakers(id).await?,
+            edits: self.all_edits(id).await?,
             transcripts,
             // Words are written by jobs only, and whoever claims one changes its row; a chunk that
             // comes late changes its recording's.
@@ -72,7 +85,7 @@ impl Db {
     /// returns whether it was not there before. Its room has to be there already, and its objects
     /// have to be in the store.
     ///
-    /// Jobs that are over come along. In place of one that was still to be done there is a new one,
+    /// Jobs that are over come along, though not their batches. In place of one that was still to be done there is a new one,
     /// for which nobody waits; what it had done so far counts.
     ///
     /// # Errors
@@ -103,6 +116,12 @@ impl Db {
         }
         for speaker in &whole.speakers {
             speakers::put_within(&mut tx, id, speaker).await?;
+        }
+        for edit in &whole.edits {
+            edits::insert(&mut tx, id, edit).await?;
+        }
+        for receipt in &whole.receipts {
+            receipts::insert(&mut tx, id, receipt).await?;
         }
         for job in &whole.jobs {
             insert_job(&mut tx, &whole.recording, job, now).await?;
@@ -160,8 +179,8 @@ async fn insert_recording(tx: &mut Tx, whole: &Whole, now: WallMicros) -> Result
         "take the recording in",
         "INSERT INTO recordings
              (id, room_id, title, origin, state, started_at, ended_at, end_reason, channels, source,
-              take, takes, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)",
+              take, takes, unreceipted, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14)",
         row.id.0,
         row.room_id.0,
         &row.title,
@@ -173,6 +192,7 @@ async fn insert_recording(tx: &mut Tx, whole: &Whole, now: WallMicros) -> Result
         i64::from(row.channels),
         &row.source,
         i64::from(takes),
+        i64::from(!whole.is_receipted),
         row.created_at.0,
         now.0,
     )?;
@@ -181,13 +201,16 @@ async fn insert_recording(tx: &mut Tx, whole: &Whole, now: WallMicros) -> Result
 
 async fn insert_transcript(tx: &mut Tx, transcript: &Transcript) -> Result<()> {
     let made_by = &transcript.made_by;
+    let cost = transcript.cost.clone().unwrap_or_default();
     run!(
         tx,
         "take the transcript in",
         "INSERT INTO transcripts (id, recording_id, version, state, promoted, engine, weights,
                                   weights_sha256, parameters, covered_ticks, created_at,
-                                  completed_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                                  completed_at, cost_ms, cost_ticks, cost_windows, cost_threads,
+                                  cost_device, speech_ticks, bare)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                 $19)",
         transcript.id.0,
         transcript.recording_id.0,
         i64::from(transcript.version),
@@ -200,6 +223,13 @@ async fn insert_transcript(tx: &mut Tx, transcript: &Transcript) -> Result<()> {
         int(transcript.covered.0),
         transcript.created_at.0,
         transcript.completed_at.map(|at| at.0),
+        int(cost.wall_ms),
+        int(cost.audio.0),
+        i64::from(cost.windows),
+        i64::from(cost.threads),
+        cost.device,
+        int(transcript.coverage.speech.0),
+        transcripts::write_spans(&transcript.coverage.bare),
     )?;
     Ok(())
 }
@@ -209,19 +239,29 @@ async fn insert_job(tx: &mut Tx, recording: &Recording, job: &Job, now: WallMicr
         job::State::Ready | job::State::Running => {
             // A failed import's sound is not offered, so that it needs no words.
             if recording.state == State::Ended {
-                let id = jobs::enqueue_within(tx, job.kind, Class::Batch, recording, now).await?;
+                let asked = jobs::Asked {
+                    kind: job.kind,
+                    priority: Class::Batch.priority(),
+                    weights: job.weights.as_ref(),
+                    ..jobs::Asked::default()
+                };
+                let id = jobs::insert(tx, &asked, recording, now).await?;
                 leases::progress(tx, id, job.done, job.total).await?;
             }
             return Ok(());
         }
         job::State::Done | job::State::Dead | job::State::Cancelled => {}
     }
+    let cost = job.cost.clone().unwrap_or_default();
     run!(
         tx,
         "take the job in",
         "INSERT INTO jobs (id, kind, recording_id, host, state, priority, attempt, run_after, token,
-                           done_ticks, total_ticks, error, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                           done_ticks, total_ticks, error, created_at, updated_at, weights,
+                           weights_sha256, cost_ms, cost_ticks, cost_windows, cost_threads,
+                           cost_device)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                 $19, $20, $21)",
         job.id.0,
         job.kind.code(),
         job.recording_id.0,
@@ -236,6 +276,13 @@ async fn insert_job(tx: &mut Tx, recording: &Recording, job: &Job, now: WallMicr
         job.error.as_deref(),
         job.created_at.0,
         job.updated_at.0,
+        job.weights.as_ref().map_or("", |weights| &weights.name),
+        job.weights.as_ref().map_or("", |weights| &weights.sha256),
+        int(cost.wall_ms),
+        int(cost.audio.0),
+        i64::from(cost.windows),
+        i64::from(cost.threads),
+        cost.device,
     )?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::code::{Code, number, parse_opt, text, ticks};
 use super::engine::Tx;
 use super::rooms::room_within;
-use super::{Change, Db, Error, Result, holds, jobs, transcripts};
+use super::{Change, Db, Error, Result, holds, jobs, receipts, transcripts};
 use crate::hold::Hold;
 use crate::id::{RecordingId, RoomId};
 use crate::job::{Class, Kind};
@@ -278,8 +278,9 @@ impl Db {
     }
 
     /// Ends a recording: it is then [`State::Failed`] where its file was unreadable, else
-    /// [`State::Ended`]. In the same transaction its live captions are closed, their job ends, and
-    /// where anything was kept the job that transcribes the whole is made.
+    /// [`State::Ended`]. In the same transaction its live captions are closed, their job ends, where
+    /// anything was kept the job that transcribes the whole is made, and its receipt is asked for
+    /// ([`Db::unreceipted`]).
     ///
     /// A recording that is over stays as it is.
     ///
@@ -321,6 +322,9 @@ impl Db {
         transcripts::complete_live(&mut tx, id, at).await?;
         if to == State::Ended && recording.duration > Ticks::ZERO {
             jobs::enqueue_within(&mut tx, Kind::Transcribe, Class::Fresh, &recording, at).await?;
+        }
+        if to == State::Ended {
+            receipts::changed(&mut tx, id).await?;
         }
         let recording = row.ok_or(NOT_FOUND)?.try_into()?;
         tx.note(Change::Recording(id));

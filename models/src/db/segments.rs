@@ -53,8 +53,8 @@ pub(super) async fn insert(tx: &mut Tx, transcript: TranscriptId, segment: &Segm
         tx,
         "keep the segment",
         "INSERT INTO segments (transcript_id, ordinal, start_ticks, end_ticks, text, speaker,
-                               confidence, suppressed, words)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                               confidence, suppressed, words, language)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         transcript.0,
         i64::from(segment.ordinal),
         int(segment.span.start.0),
@@ -64,6 +64,7 @@ pub(super) async fn insert(tx: &mut Tx, transcript: TranscriptId, segment: &Segm
         f64::from(probability(segment.confidence)),
         segment.suppressed.map(Code::code),
         write_words(&segment.words)?,
+        segment.language.as_deref(),
     )?;
     Ok(())
 }
@@ -109,6 +110,7 @@ struct Row {
     confidence: f64,
     suppressed: Option<String>,
     words: String,
+    language: Option<String>,
 }
 
 impl TryFrom<Row> for Segment {
@@ -122,6 +124,7 @@ impl TryFrom<Row> for Segment {
             speaker: row.speaker,
             // Written from an f32, so nothing is lost on the way back.
             confidence: row.confidence as f32,
+            language: row.language,
             suppressed: parse_opt(row.suppressed.as_deref())?,
             words: read_words(&row.words)?,
         })

@@ -5,20 +5,42 @@ use uuid::Uuid;
 
 use super::code::{Code, int, number, ticks};
 use super::engine::Tx;
-use super::{Change, Db, Error, Result, leases, segments};
+use super::jobs::CostRow;
+use super::{Change, Db, Error, Result, leases, recordings, segments};
 use crate::id::{RecordingId, TranscriptId};
-use crate::job::Lease;
-use crate::time::{Ticks, WallMicros};
-use crate::transcript::{MadeBy, Segment, State, Transcript};
+use crate::job::{Job, Lease};
+use crate::time::{Span, Ticks, WallMicros};
+use crate::transcript::{Coverage, MadeBy, Segment, State, Transcript};
 
 const NOT_FOUND: Error = Error::NotFound { what: "transcript" };
+
+/// What one window gave: segments that follow those that are there and, where it is known, how much of
+/// its speech they cover.
+#[derive(Debug, Clone, Copy)]
+pub struct NewWords<'a> {
+    segments: &'a [Segment],
+    coverage: Option<&'a Coverage>,
+}
+
+impl<'a, T: AsRef<[Segment]> + ?Sized> From<&'a T> for NewWords<'a> {
+    fn from(segments: &'a T) -> Self {
+        Self { segments: segments.as_ref(), coverage: None }
+    }
+}
+
+impl<'a> From<(&'a [Segment], &'a Coverage)> for NewWords<'a> {
+    fn from((segments, coverage): (&'a [Segment], &'a Coverage)) -> Self {
+        Self { segments, coverage: Some(coverage) }
+    }
+}
 
 impl Db {
     /// Begins or resumes the version of a recording's words that the job works on.
     ///
     /// `live`: version 0, as far as it is (what made its first words is what it says it was made
     /// by); shown to people at once where no version is. Else the version from 1 on that is running
-    /// and was made by the same, or the next one: a running one made by something else is given up.
+    /// and was made by the same, or the next one: a running one made by something else is given up,
+    /// unless another job of the recording waits that may go on with it.
     ///
     /// # Errors
     /// [`Error::LeaseLost`]; [`Error::Conflict`] where the job is another recording's.
@@ -45,15 +67,15 @@ impl Db {
                 None => insert(&mut tx, recording, 0, promote, made_by, now).await?,
             }
         } else {
-            next_version(&mut tx, recording, known, made_by, now).await?
+            next_version(&mut tx, &job, known, made_by, now).await?
         };
         tx.note(Change::Recording(recording));
         tx.commit().await?;
         Ok(transcript)
     }
 
-    /// Adds the words of one more window: all audio before `covered` has then been worked through,
-    /// of `total` there is. One transaction, so that whoever takes the job over goes on from here.
+    /// Adds the words of one more window, and how much of its speech they cover: all audio before
+    /// `covered` has then been worked through, of `total` there is. One transaction, so that whoever takes the job over goes on from here.
     ///
     /// # Errors
     /// [`Error::LeaseLost`]; [`Error::NotFound`] where the job's recording has no such transcript;
@@ -64,11 +86,12 @@ impl Db {
         lease: &Lease,
         transcript: TranscriptId,
         covered: Ticks,
-        words: &[Segment],
+        words: impl Into<NewWords<'_>>,
         total: Ticks,
         now: WallMicros,
     ) -> Result<()> {
         let step = "keep the window's words";
+        let NewWords { segments: words, coverage } = words.into();
         let mut tx = self.begin(step).await?;
         let current = fenced(&mut tx, lease, transcript, now).await?;
         if current.state != State::Running {
@@ -88,12 +111,18 @@ impl Db {
             }
             segments::insert(&mut tx, transcript, segment).await?;
         }
+        let Coverage { speech, bare } = coverage.cloned().unwrap_or_default();
+        let bare = [current.coverage.bare, bare].concat();
         run!(
             tx,
             step,
-            "UPDATE transcripts SET covered_ticks = $2 WHERE id = $1",
+            "UPDATE transcripts
+             SET covered_ticks = $2, speech_ticks = speech_ticks + $3, bare = $4
+             WHERE id = $1",
             transcript.0,
             int(covered.0),
+            int(speech.0),
+            write_spans(&bare),
         )?;
         leases::progress(&mut tx, lease.job_id, covered, total).await?;
         tx.note(Change::Recording(current.recording_id));
@@ -101,7 +130,8 @@ impl Db {
     }
 
     /// Finishes a transcript: it never changes again. From version 1 on it becomes the one that
-    /// people are shown. One that is finished already stays as it is.
+    /// people are shown, unless they are shown a later one or the job's batch is only to make it. One
+    /// that is finished already stays as it is.
     ///
     /// # Errors
     /// [`Error::LeaseLost`]; [`Error::NotFound`] where the job's recording has no such transcript;
@@ -116,12 +146,13 @@ impl Db {
         let mut tx = self.begin(step).await?;
         lock_recording_of(&mut tx, lease).await?;
         let current = fenced(&mut tx, lease, transcript, now).await?;
+        let shown = shown_in_its_place(&mut tx, lease, &current).await?;
         match current.state {
             State::Complete => return Ok(()),
             State::Failed => return Err(Error::conflict("the transcript was given up")),
             State::Running => {}
         }
-        let promoted = current.promoted || current.version >= 1;
+        let promoted = current.promoted || shown;
         if promoted {
             run!(
                 tx,
@@ -141,6 +172,43 @@ impl Db {
         )?;
         tx.note(Change::Recording(current.recording_id));
         tx.commit().await
+    }
+
+    /// Makes a version that is complete the one that people are shown. Rolling back is showing an
+    /// older one. The one that is shown already stays so.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is no such recording or version; [`Error::Conflict`] where
+    /// the version is not complete.
+    pub async fn promote_transcript(
+        &self,
+        recording: RecordingId,
+        version: u32,
+    ) -> Result<Transcript> {
+        let step = "show the version";
+        let mut tx = self.begin(step).await?;
+        recordings::within(&mut tx, recording).await?;
+        let known = versions(&mut tx, recording).await?;
+        let wanted = known.into_iter().find(|known| known.version == version);
+        let wanted = wanted.ok_or(NOT_FOUND)?;
+        let why_not = match wanted.state {
+            State::Running => Some("is still being made"),
+            State::Failed => Some("was given up"),
+            State::Complete => None,
+        };
+        if let Some(why) = why_not {
+            return Err(Error::conflict(format!("version {version} {why}")));
+        }
+        if wanted.promoted {
+            return Ok(wanted);
+        }
+        let sql = "UPDATE transcripts SET promoted = FALSE WHERE recording_id = $1";
+        run!(tx, step, sql, recording.0)?;
+        let sql = "UPDATE transcripts SET promoted = TRUE WHERE id = $1";
+        run!(tx, step, sql, wanted.id.0)?;
+        tx.note(Change::Recording(recording));
+        tx.commit().await?;
+        Ok(Transcript { promoted: true, ..wanted })
     }
 
     /// All versions of a recording's words, the oldest first.
@@ -212,27 +280,49 @@ async fn fenced(
     row.ok_or(NOT_FOUND)?.try_into()
 }
 
+/// Whether people are to be shown this version, once it is finished, instead of what they are shown.
+async fn shown_in_its_place(tx: &mut Tx, lease: &Lease, version: &Transcript) -> Result<bool> {
+    let against: Option<(i64,)> = one!(
+        tx,
+        "see what people are shown",
+        "SELECT CAST(1 AS BIGINT)
+         WHERE EXISTS (SELECT 1 FROM transcripts
+                       WHERE recording_id = $1 AND promoted = TRUE AND version > $2)
+            OR EXISTS (SELECT 1 FROM jobs JOIN batches ON batches.id = jobs.batch_id
+                       WHERE jobs.id = $3 AND batches.promote = FALSE)",
+        version.recording_id.0,
+        i64::from(version.version),
+        lease.job_id.0,
+    )?;
+    Ok(version.version >= 1 && against.is_none())
+}
+
 async fn next_version(
     tx: &mut Tx,
-    recording: RecordingId,
+    job: &Job,
     known: Vec<Transcript>,
     made_by: &MadeBy,
     now: WallMicros,
 ) -> Result<Transcript> {
     let next = known.last().map_or(1, |last| last.version.saturating_add(1));
-    let running = known.into_iter().find(|v| v.version >= 1 && v.state == State::Running);
-    if let Some(running) = running {
-        if running.made_by == *made_by {
-            return Ok(running);
-        }
-        run!(
-            tx,
-            "give the older transcript up",
-            "UPDATE transcripts SET state = 'failed' WHERE id = $1",
-            running.id.0,
-        )?;
+    let step = "give the older transcript up";
+    let mut running = known.into_iter().filter(|v| v.version >= 1 && v.state == State::Running);
+    if let Some(ours) = running.find(|version| version.made_by == *made_by) {
+        return Ok(ours);
     }
-    insert(tx, recording, next, false, made_by, now).await
+    run!(
+        tx,
+        step,
+        "UPDATE transcripts SET state = 'failed'
+         WHERE recording_id = $1 AND version >= 1 AND state = 'running'
+           AND NOT EXISTS (SELECT 1 FROM jobs
+                           WHERE recording_id = $1 AND kind = $2 AND id <> $3
+                             AND state IN ('ready', 'running'))",
+        job.recording_id.0,
+        job.kind.code(),
+        job.id.0,
+    )?;
+    insert(tx, job.recording_id, next, false, made_by, now).await
 }
 
 async fn insert(
@@ -296,8 +386,20 @@ pub(super) async fn complete_live(
     Ok(())
 }
 
+/// Spans as a row has them: `[[start, end], …]` in ticks.
+pub(super) fn write_spans(spans: &[Span]) -> String {
+    let pairs: Vec<[u64; 2]> = spans.iter().map(|span| [span.start.0, span.end.0]).collect();
+    serde_json::json!(pairs).to_string()
+}
+
+fn read_spans(json: &str) -> Result<Vec<Span>> {
+    let pairs: Vec<[u64; 2]> = serde_json::from_str(json)
+        .map_err(|e| Error::Corrupt { what: format!("speech without words: {e}") })?;
+    Ok(pairs.into_iter().map(|[start, end]| Span::new(Ticks(start), Ticks(end))).collect())
+}
+
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     id: Uuid,
     recording_id: Uuid,
     version: i64,
@@ -308,6 +410,10 @@ struct Row {
     weights_sha256: String,
     parameters: String,
     covered_ticks: i64,
+    speech_ticks: i64,
+    bare: String,
+    #[sqlx(flatten)]
+    cost: CostRow,
     created_at: i64,
     completed_at: Option<i64>,
 }
@@ -331,6 +437,8 @@ impl TryFrom<Row> for Transcript {
                 parameters,
             },
             covered: ticks(row.covered_ticks)?,
+            coverage: Coverage { speech: ticks(row.speech_ticks)?, bare: read_spans(&row.bare)? },
+            cost: row.cost.read()?,
             created_at: WallMicros(row.created_at),
             completed_at: row.completed_at.map(WallMicros),
         })

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::bounded;
 use crate::guarded::{Guarded, free_port};
 
 /// How long a server may take until it answers. It takes a third of a second on an idle machine.
@@ -142,7 +143,8 @@ impl Garage {
     /// # Panics
     /// It fails.
     pub fn cli(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().expect("Garage has been run before");
+        let output = bounded::output(&mut self.command(arguments), READY_WITHIN);
+        let output = output.expect("Garage has been run before");
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "garage {arguments:?}: {error}");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -186,8 +188,9 @@ impl Garage {
             if Instant::now() > deadline {
                 return Err(format!("it does not answer in time; its log:\n{log}"));
             }
-            let healthy = || self.command(&["health"]).output().map(|done| done.status.success());
-            if answers(self.ports.s3).unwrap_or(false) && healthy().unwrap_or(false) {
+            let health = || bounded::output(&mut self.command(&["health"]), READY_WITHIN);
+            let healthy = || health().is_ok_and(|done| done.status.success());
+            if answers(self.ports.s3).unwrap_or(false) && healthy() {
                 return Ok(());
             }
             std::thread::sleep(LOOK_EVERY);

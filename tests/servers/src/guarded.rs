@@ -1,9 +1,10 @@
 //! A server process that does not outlive its starter.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Runs a command until standard input closes, then ends it and removes the folder. The shell holds
 /// the other end of a pipe that the kernel closes when the starter dies, `kill -9` included.
@@ -81,9 +82,39 @@ pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+/// A TCP and UDP port of the loopback address that stays free while nobody listens there, for a
+/// process that is to come back to it: it lies below those that the kernel gives to whoever connects.
+///
+/// # Errors
+/// There is none.
+pub fn steady_port() -> io::Result<u16> {
+    const PORTS: std::ops::Range<u32> = 10_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Other processes of tests begin elsewhere.
+    let begin = std::process::id().wrapping_mul(977);
+    let mut trouble = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in PORTS {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(begin);
+        let port = (PORTS.start + next % (PORTS.end - PORTS.start)) as u16;
+        let address = (Ipv4Addr::LOCALHOST, port);
+        match TcpListener::bind(address).and_then(|_| UdpSocket::bind(address)) {
+            Ok(_) => return Ok(port),
+            Err(error) => trouble = error,
+        }
+    }
+    Err(trouble)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steady_ports_differ_and_can_be_had() {
+        let [one, two] = [(); 2].map(|()| steady_port().expect("a port"));
+        assert_ne!(one, two);
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, one)).expect("it is free");
+    }
 
     #[test]
     fn a_server_ends_with_its_guard_and_leaves_nothing() {
@@ -92,10 +123,12 @@ mod tests {
         command.args(["-c", "echo $$; exec sleep 600"]);
         let guarded = Guarded::start(&command, folder).expect("a shell");
         let path = guarded.folder().to_owned();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         let pid = loop {
             if let Some(pid) = guarded.log().strip_suffix('\n') {
                 break pid.to_owned();
             }
+            assert!(std::time::Instant::now() < deadline, "the shell says nothing");
             std::thread::yield_now();
         };
         assert!(Path::new("/proc").join(&pid).exists());

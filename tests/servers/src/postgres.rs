@@ -5,11 +5,12 @@ use std::io;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::bounded;
 use crate::guarded::{Guarded, free_port};
 
 /// How long a server may take until it answers. It takes a tenth of a second on an idle machine.
@@ -137,7 +138,8 @@ impl Postgres {
     pub fn psql(&self, url: &str, sql: &str) -> String {
         let mut command = Command::new(program("psql"));
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, url]);
-        let output = command.stdin(Stdio::null()).output().expect("psql lies beside the server");
+        let output = bounded::output(&mut command, READY_WITHIN);
+        let output = output.expect("psql lies beside the server");
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "psql {sql:?}: {error}");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
@@ -202,7 +204,7 @@ fn make_cluster(data: &Path) -> Result<(), String> {
     command.args(["-A", "trust", "-U", "postgres", "--no-sync"]);
     // A sort order that is not that of the bytes shows whoever relies on one.
     command.args(["-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en"]);
-    let output = command.stdin(Stdio::null()).output();
+    let output = bounded::output(&mut command, READY_WITHIN);
     let output = output.map_err(|error| format!("run initdb: {error}"))?;
     if output.status.success() {
         return Ok(());

@@ -16,7 +16,7 @@ fn ms(start: u64, end: u64) -> Span {
 }
 
 fn heard(tokens: Vec<Token>) -> Heard {
-    Heard { tokens, no_speech: 0.0 }
+    Heard { tokens, ..Heard::default() }
 }
 
 #[test]

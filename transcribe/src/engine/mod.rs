@@ -3,7 +3,7 @@
 //!
 //! One [`Model`] holds the weights; any number of [`Session`]s decode with it at once, each on a
 //! thread of its own. A window is one call: greedy, with no text carried over from the window
-//! before, and decoded in one go (whisper.cpp's "single segment"), because then it hands over both
+//! before (it would carry its mistakes over too, and windows are read several at once), and decoded in one go (whisper.cpp's "single segment"), because then it hands over both
 //! times at each clause boundary (otherwise it drops where a clause begins) and does not skip audio
 //! by itself. Flash attention is off: with it there is no dynamic time warping.
 
@@ -34,6 +34,11 @@ const FULL_CONTEXT: usize = 1500;
 /// Context beyond the window's end. Without it the demo model leaves the last clause out now and
 /// then; with two seconds it hears what it hears with the full context.
 const SPARE_CONTEXT: usize = 100;
+
+/// The fastest speakers say some five words a second: half as many tokens again, and the times.
+const TOKENS_PER_SECOND: usize = 10;
+/// Tokens that any window may have beside.
+const TOKENS_ANYHOW: usize = 16;
 
 /// Memory for one dynamic time warping: heads × tokens × context, several times over.
 const DTW_MEMORY: usize = 512 << 20;
@@ -93,6 +98,8 @@ pub struct Model {
     context: Arc<WhisperContext>,
     marks: Marks,
     dtw: &'static str,
+    /// Whether it may be told the names of a room: the demo model knows its few words only.
+    takes_prompts: bool,
 }
 
 /// Token numbers that mean something.
@@ -102,6 +109,16 @@ struct Marks {
     end_of_text: i32,
     /// The time 0.00; the times follow it.
     time_zero: i32,
+}
+
+impl Marks {
+    fn end_of_text(self) -> usize {
+        usize::try_from(self.end_of_text).unwrap_or(0)
+    }
+
+    fn time_zero(self) -> usize {
+        usize::try_from(self.time_zero).unwrap_or(0)
+    }
 }
 
 impl Model {
@@ -132,7 +149,8 @@ impl Model {
         if context.n_vocab() < marks.time_zero.saturating_add(hook::TIMES as i32) {
             return Err(Error::Foreign { name: weights.name.clone() });
         }
-        Ok(Self { context: Arc::new(context), marks, dtw })
+        let takes_prompts = weights.name != weights::DEMO;
+        Ok(Self { context: Arc::new(context), marks, dtw, takes_prompts })
     }
 
     /// A place to decode in, with memory of its own.
@@ -141,7 +159,33 @@ impl Model {
     /// [`Error::Room`].
     pub fn session(&self) -> Result<Session, Error> {
         let state = self.context.create_state().map_err(Error::Room)?;
-        Ok(Session { state, marks: self.marks })
+        let multilingual = self.context.is_multilingual();
+        Ok(Session { state, marks: self.marks, multilingual })
+    }
+
+    /// The names and words of a room as the engine is told them before each window, at most
+    /// [`PROMPT_TOKENS`] of them: those that stand first. Nothing for a model that cannot use them.
+    #[must_use]
+    pub fn prompt(&self, vocabulary: &str) -> Prompt {
+        if !self.takes_prompts || vocabulary.trim().is_empty() {
+            return Prompt::default();
+        }
+        let tokens = self.context.tokenize(&format!(" {}", vocabulary.trim()), PROMPT_ROOM);
+        let mut tokens = tokens.unwrap_or_default();
+        tokens.truncate(PROMPT_TOKENS);
+        Prompt(tokens.into())
+    }
+
+    /// Whether [`Model::prompt`] gives anything.
+    #[must_use]
+    pub fn takes_prompts(&self) -> bool {
+        self.takes_prompts
+    }
+
+    /// Whether it hears other languages than English. What they say is translated.
+    #[must_use]
+    pub fn is_multilingual(&self) -> bool {
+        self.context.is_multilingual()
     }
 
     /// What makes the words, such as `whisper.cpp 1.8.3 (cpu)`.
@@ -172,9 +216,22 @@ const fn device() -> &'static str {
     }
 }
 
+/// Most tokens that a room's vocabulary may take: of the 224 that Whisper has for what went before,
+/// a part small enough never to be taken for speech.
+pub const PROMPT_TOKENS: usize = 96;
+
+/// No vocabulary has more tokens than this before it is cut.
+const PROMPT_ROOM: usize = 4096;
+
+/// What the engine is told before a window. Clones share it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prompt(Arc<[i32]>);
+
 /// How to decode one window.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Decoding {
+    /// What to tell the engine before.
+    pub prompt: Prompt,
     /// Threads to use.
     pub threads: usize,
     /// 0: the likeliest token each time. Above: drawn by lot, flatter with each step up.
@@ -186,6 +243,7 @@ pub struct Decoding {
 pub struct Session {
     state: WhisperState,
     marks: Marks,
+    multilingual: bool,
 }
 
 impl Session {
@@ -197,7 +255,7 @@ impl Session {
     pub fn hear(
         &mut self,
         samples: &[f32],
-        decoding: Decoding,
+        decoding: &Decoding,
         stop: &AtomicBool,
     ) -> Result<Heard, Error> {
         if samples.len() > LONGEST {
@@ -206,8 +264,8 @@ impl Session {
         // whisper.cpp skips audio under 0.1 s and its time warping needs more than that.
         let mut padded = samples.to_vec();
         padded.resize(samples.len().max(RATE as usize), 0.0);
-        let decoded = hook::with(self.marks.time_zero, stop, |hooks| {
-            let mut params = parameters(padded.len(), decoding);
+        let decoded = hook::with(self.marks, false, stop, |hooks| {
+            let mut params = parameters(padded.len(), decoding, self.multilingual);
             hooks.install(&mut params);
             self.state.full(params, &padded)
         });
@@ -217,6 +275,27 @@ impl Session {
             Err(_) if stop.load(std::sync::atomic::Ordering::Relaxed) => Err(Error::Stopped),
             Err(error) => Err(Error::Decode(error)),
         }
+    }
+
+    /// Does the work of a window of `samples` samples in which `tokens` tokens are said, whatever the
+    /// model: to find out how long that takes. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Decode`], [`Error::TooLong`].
+    pub fn drill(&mut self, samples: usize, tokens: usize, threads: usize) -> Result<(), Error> {
+        if samples > LONGEST {
+            return Err(Error::TooLong(samples));
+        }
+        let samples = vec![0.0; samples.max(RATE as usize)];
+        let never = AtomicBool::new(false);
+        let decoding = Decoding { threads, temperature: 0.0, prompt: Prompt::default() };
+        let (result, _) = hook::with(self.marks, true, &never, |hooks| {
+            let mut params = parameters(samples.len(), &decoding, false);
+            params.set_max_tokens(i32::try_from(tokens).unwrap_or(i32::MAX));
+            hooks.install(&mut params);
+            self.state.full(params, &samples)
+        });
+        result.map(|_| ()).map_err(Error::Decode)
     }
 
     /// The tokens of the first segment: the only one, unless whisper.cpp gave up on a window and
@@ -239,16 +318,26 @@ impl Session {
                 }));
             }
         }
-        Heard { tokens, no_speech: segment.no_speech_probability() }
+        let language = self.multilingual.then(|| self.state.full_lang_id_from_state());
+        Heard {
+            tokens,
+            no_speech: segment.no_speech_probability(),
+            language: language.and_then(whisper_rs::get_lang_str),
+        }
     }
 }
 
-fn parameters(samples: usize, decoding: Decoding) -> FullParams<'static, 'static> {
+fn parameters(samples: usize, decoding: &Decoding, multilingual: bool) -> FullParams<'static, '_> {
     let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
     params.set_n_threads(i32::try_from(decoding.threads.max(1)).unwrap_or(1));
-    params.set_language(Some("en"));
-    params.set_n_max_text_ctx(0);
+    // English unless told otherwise. (Naming a language costs memory that is never given back.)
+    if multilingual {
+        params.set_language(None);
+        params.set_translate(true);
+    }
     params.set_no_context(true);
+    params.set_n_max_text_ctx(i32::try_from(decoding.prompt.0.len()).unwrap_or(0));
+    params.set_tokens(&decoding.prompt.0);
     params.set_single_segment(true);
     params.set_suppress_nst(true);
     params.set_temperature(decoding.temperature);
@@ -257,6 +346,9 @@ fn parameters(samples: usize, decoding: Decoding) -> FullParams<'static, 'static
     params.set_print_realtime(false);
     params.set_print_special(false);
     params.set_print_timestamps(false);
+    // Nobody says more in that time; an engine that made words up would go on for long.
+    let most = samples.div_ceil(RATE as usize) * TOKENS_PER_SECOND + TOKENS_ANYHOW;
+    params.set_max_tokens(i32::try_from(most).unwrap_or(i32::MAX));
     let context = (samples * 50).div_ceil(RATE as usize) + SPARE_CONTEXT;
     params.set_audio_ctx(context.min(FULL_CONTEXT) as i32);
     params

@@ -4,7 +4,9 @@ fn go_on() -> AtomicBool {
     AtomicBool::new(false)
 }
 
-const GREEDY: Decoding = Decoding { threads: 1, temperature: 0.0 };
+fn greedy() -> Decoding {
+    Decoding { threads: 1, temperature: 0.0, prompt: Prompt::default() }
+}
 
 #[test]
 fn damaged_weights_are_refused_before_whisper_sees_them() {
@@ -28,18 +30,18 @@ fn silence_short_sound_and_stopping() {
     let mut session = model.session().unwrap();
     // Under what whisper.cpp takes, and under what it may be given.
     for length in [0, 1, 200, 16_000] {
-        let heard = session.hear(&vec![0.0; length], GREEDY, &go_on()).unwrap();
+        let heard = session.hear(&vec![0.0; length], &greedy(), &go_on()).unwrap();
         let text: usize = heard.tokens.iter().filter(|t| matches!(t, Token::Text(_))).count();
         assert!(text <= 2, "{heard:?}");
     }
     let whole = vec![0.0; LONGEST];
-    assert!(session.hear(&whole, GREEDY, &go_on()).is_ok());
+    assert!(session.hear(&whole, &greedy(), &go_on()).is_ok());
     let more = vec![0.0; LONGEST + 1];
-    assert!(matches!(session.hear(&more, GREEDY, &go_on()), Err(Error::TooLong(_))));
+    assert!(matches!(session.hear(&more, &greedy(), &go_on()), Err(Error::TooLong(_))));
     let stop = AtomicBool::new(true);
-    assert!(matches!(session.hear(&whole, GREEDY, &stop), Err(Error::Stopped)));
+    assert!(matches!(session.hear(&whole, &greedy(), &stop), Err(Error::Stopped)));
     // And it can be used again afterwards.
-    assert!(session.hear(&vec![0.0; 16_000], GREEDY, &go_on()).is_ok());
+    assert!(session.hear(&vec![0.0; 16_000], &greedy(), &go_on()).is_ok());
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn script(
     answers.reverse();
     move |samples, temperature| {
         asked.push((samples.len(), temperature));
-        Ok(Heard { tokens: answers.pop().unwrap(), no_speech: 0.0 })
+        Ok(Heard { tokens: answers.pop().unwrap(), ..Heard::default() })
     }
 }
 
@@ -51,7 +51,7 @@ fn what_is_heard_well_is_heard_once() {
     let mut asked = Vec::new();
     let clip = clip(ms(1000, 3000), &[ms(1200, 1900)]);
     let judged = read(&clip, script(vec![said(10, &["Hello", "Sam"], -0.1)], &mut asked));
-    assert_eq!(texts(&judged.unwrap()), [("Hello Sam".to_owned(), None)]);
+    assert_eq!(texts(&judged.unwrap().clauses), [("Hello Sam".to_owned(), None)]);
     assert_eq!(asked, [(32_000, 0.0)]);
 }
 
@@ -61,13 +61,13 @@ fn a_loop_is_tried_once_more_and_hidden_where_it_stays_one() {
     let clip = clip(ms(0, 4000), &[ms(200, 1900)]);
     let mut asked = Vec::new();
     let good = said(10, &["and", "then", "we", "all", "went", "home", "again"], -0.3);
-    let better = read(&clip, script(vec![looping(), good], &mut asked)).unwrap();
+    let better = read(&clip, script(vec![looping(), good], &mut asked)).unwrap().clauses;
     assert_eq!(better[0].1, None);
     assert_eq!(asked[1], (64_000, SECOND_TRY));
 
     let mut asked = Vec::new();
     let answers = vec![looping(), looping(), looping(), looping()];
-    let judged = read(&clip, script(answers, &mut asked)).unwrap();
+    let judged = read(&clip, script(answers, &mut asked)).unwrap().clauses;
     assert_eq!(judged.len(), 1, "kept, and not said again by the second look");
     assert_eq!(judged[0].1, Some(Suppressed::Loop));
     assert_eq!(judged[0].0.words.len(), 12);
@@ -82,7 +82,7 @@ fn speech_without_words_is_looked_at_again() {
     // Times of the second look count from where its audio begins: 250 ms before the hole.
     let second = said(13, &["four", "five", "six"], -0.1);
     let mut asked = Vec::new();
-    let judged = read(&clip, script(vec![first, second], &mut asked)).unwrap();
+    let judged = read(&clip, script(vec![first, second], &mut asked)).unwrap().clauses;
     let texts: Vec<String> = judged.iter().map(|(clause, _)| clause.text()).collect();
     assert_eq!(texts, ["one two three", "four five six", "seven eight nine ten"]);
     assert_eq!(asked[1].0, speech::samples(Ticks::from_millis(1500)));
@@ -103,16 +103,17 @@ fn words_found_inside_a_clause_part_it() {
     }
     words.push(Token::Time(250));
     let speech = [ms(200, 800), ms(2000, 3000), ms(4000, 5000)];
-    let judged: Vec<Judged> = align(&Heard { tokens: words, no_speech: 0.0 }, ms(0, 6000), &speech)
-        .into_iter()
-        .map(|clause| (clause, None))
-        .collect();
+    let judged: Vec<Judged> =
+        align(&Heard { tokens: words, ..Heard::default() }, ms(0, 6000), &speech)
+            .into_iter()
+            .map(|clause| (clause, None))
+            .collect();
     let mut judged = judged;
     let late: Vec<_> = judged[0].0.words.iter().map(|word| word.span.start).collect();
     let split = late.iter().filter(|at| **at < Ticks::from_millis(2000)).count();
     assert!((1..4).contains(&split), "{late:?}");
     let tokens = said(0, &["five"], -0.1);
-    let found = align(&Heard { tokens, no_speech: 0.0 }, ms(2000, 3000), &speech[1..2]);
+    let found = align(&Heard { tokens, ..Heard::default() }, ms(2000, 3000), &speech[1..2]);
     insert(
         &mut judged,
         found.into_iter().map(|clause| (clause, None)).collect(),

@@ -8,39 +8,48 @@ use models::{Db, Job, WallMicros};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::seat::Seat;
+use super::crew::Sitting;
+use super::meter::Meter;
 use super::{millis, task};
 
 /// How long a sign of life that comes late may take. The database knows whether it is too late.
 const LAST_TRY: Duration = Duration::from_secs(5);
 
-/// Sees one job through and gives the seat back. What ends first ends the others: where the lease
-/// is lost or the worker is to end, the engine is stopped within its window and nothing more is
-/// written.
+/// Sees one job through. What ends first ends the others: where the lease is lost or the worker is to
+/// end, the engine is stopped within its window and nothing more is written.
 pub(super) async fn attend(
     context: task::Context,
     job: Job,
     lease: Lease,
     length: Duration,
-    seat: Seat,
+    sitting: Sitting,
     shutdown: CancellationToken,
-) -> (Kind, Seat) {
+) -> Kind {
     let kind = job.kind;
-    let sitting = seat.sit();
-    let work = task::work(&context, &job, &lease, &sitting);
+    let meter = Meter::new(&context.made_by.engine, context.threads);
+    let work = task::work(&context, &job, &lease, &sitting, &meter);
     let end = tokio::select! {
         end = work => end,
         () = beat(&context.db, &lease, length) => Err(task::Failure::Lost),
         () = shutdown.cancelled() => Err(task::Failure::Shutdown),
     };
     drop(sitting);
+    // What a job took that is done was noted before its transcript was finished. Live words come in so
+    // many runs that noting each would cost more than it tells.
+    if matches!(end, Err(task::Failure::Shutdown | task::Failure::Work { .. }))
+        && kind == Kind::Transcribe
+        && let Err(error) = meter.note(&context.db, &lease).await
+    {
+        let error: &dyn std::error::Error = &error;
+        tracing::debug!(job = %job.id, error, "what the job took could not be noted");
+    }
     if let Err(error) = note(&context.db, &job, &lease, end).await
         && !matches!(error, Error::LeaseLost)
     {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(job = %job.id, error, "the job's end could not be noted; its lease will run out");
     }
-    (kind, seat)
+    kind
 }
 
 /// Writes down how the job ended.

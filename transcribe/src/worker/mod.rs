@@ -2,17 +2,23 @@
 //!
 //! Live rooms have places of their own, so that no long recording can keep them waiting; a finished
 //! recording steps back between windows while live ones want all threads. All state is in rows:
-//! whoever claims a job goes on at what its transcript has covered.
+//! whoever claims a job goes on at what its transcript has covered. What asks for other weights is
+//! left to others; rows say that this worker lives and which it has.
 
+mod ahead;
 mod attend;
-mod seat;
+mod crew;
+mod meter;
+mod presence;
 mod share;
 mod task;
+mod tune;
 
 use std::time::Duration;
 
 use archive::Store;
-use models::db::Change;
+use models::batch::Transcriber;
+use models::db::{Change, Claimant};
 use models::job::{Kind, Lease, Limits};
 use models::{Db, Job, WallMicros};
 use tokio::sync::broadcast;
@@ -21,8 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{self, Model};
 use crate::weights::Weights;
-use seat::Seat;
+use crew::Crew;
 use share::Share;
+pub use tune::{Trial, Tuning, tune};
 
 /// How often the jobs are looked at: other processes make them, and cannot tell us.
 const POLL: Duration = Duration::from_millis(400);
@@ -47,13 +54,16 @@ pub struct Config {
     pub lease: Duration,
     /// How many jobs may run at once, those of all workers together.
     pub limits: Limits,
+    /// Do nothing but what asks for these weights.
+    pub only_asked: bool,
 }
 
 impl Config {
     /// A worker with the usual lease, bound by its own places only.
     #[must_use]
     pub fn new(worker: String, threads: usize, weights: Weights) -> Self {
-        Self { worker, threads, weights, lease: LEASE, limits: Limits::default() }
+        let limits = Limits::default();
+        Self { worker, threads, weights, lease: LEASE, limits, only_asked: false }
     }
 }
 
@@ -98,45 +108,72 @@ pub async fn run(
         threads = config.threads,
         "transcription worker ready"
     );
-    Desk::new(db, store, config, &model)?.work(shutdown).await
+    let desk = Desk::new(db.clone(), store, config, model)?;
+    let us = desk.us();
+    let outcome = tokio::select! {
+        outcome = desk.work(shutdown) => outcome,
+        never = presence::tell(&db, &us) => never,
+    };
+    presence::leave(&db, us).await;
+    outcome
 }
 
-/// Where jobs are handed out to seats.
+/// Where jobs are handed out.
 struct Desk {
     db: Db,
     config: Config,
+    model: Model,
     context: task::Context,
-    live: Vec<Seat>,
-    batch: Vec<Seat>,
+    live: Places,
+    batch: Places,
+}
+
+/// Who works on the jobs of one kind, and how many more jobs there is room for.
+struct Places {
+    crew: Crew,
+    free: usize,
 }
 
 impl Desk {
-    fn new(db: Db, store: Store, config: Config, model: &Model) -> Result<Self, Error> {
-        let seats = |count: usize| -> Result<Vec<Seat>, Error> {
-            (0..count).map(|_| Seat::new(model.clone()).map_err(Error::Thread)).collect()
+    fn new(db: Db, store: Store, config: Config, model: Model) -> Result<Self, Error> {
+        let places = |jobs: usize, members: usize| {
+            let crew = Crew::new(model.clone(), members).map_err(Error::Thread)?;
+            Ok::<_, Error>(Places { crew, free: jobs })
         };
-        let (live, batch) =
-            (seats((config.threads / 2).max(2))?, seats((config.threads / 4).max(1))?);
+        let live = (config.threads / 2).max(2);
+        let (live, batch) = (places(live, live)?, places((config.threads / 4).max(1), 1)?);
         let context = task::Context {
             db: db.clone(),
             store,
-            made_by: task::made_by(model, &config.weights),
+            made_by: task::made_by(&model, &config.weights),
             share: Share::new(config.threads),
+            threads: u32::try_from(config.threads).unwrap_or(u32::MAX).max(1),
         };
-        Ok(Self { db, config, context, live, batch })
+        Ok(Self { db, config, model, context, live, batch })
+    }
+
+    /// What others are told of this worker.
+    fn us(&self) -> Transcriber {
+        Transcriber {
+            name: self.config.worker.clone(),
+            made_by: self.context.made_by(false),
+            places: u32::try_from(self.batch.free).unwrap_or(u32::MAX),
+            alive_until: WallMicros(0),
+        }
     }
 
     async fn work(mut self, shutdown: CancellationToken) -> Result<(), Error> {
         let mut changes = self.db.changes();
         let mut running = JoinSet::new();
+        let mut tuning = self.tune();
         while !shutdown.is_cancelled() {
             let wait = match self.claim().await {
                 Ok(Some((job, lease))) => {
-                    if let Some(seat) = self.seats(job.kind).pop() {
-                        let (context, length) = (self.context.clone(), self.config.lease);
-                        let end = shutdown.clone();
-                        running.spawn(attend::attend(context, job, lease, length, seat, end));
-                    }
+                    let (context, length) = (self.context.clone(), self.config.lease);
+                    let (places, end) = (self.places(job.kind), shutdown.clone());
+                    places.free -= 1;
+                    let sitting = places.crew.sit();
+                    running.spawn(attend::attend(context, job, lease, length, sitting, end));
                     continue;
                 }
                 Ok(None) => POLL,
@@ -151,44 +188,81 @@ impl Desk {
                 () = tokio::time::sleep(wait) => {}
                 () = news(&mut changes), if wait == POLL => {}
                 Some(ended) = running.join_next() => self.free(ended)?,
+                Some(tuned) = tuning.join_next() => self.heed(tuned)?,
             }
         }
         while let Some(ended) = running.join_next().await {
             self.free(ended)?;
         }
-        let seats = self.live.into_iter().chain(self.batch);
-        let closing = tokio::task::spawn_blocking(move || seats.for_each(Seat::close));
+        let crews = [self.live.crew, self.batch.crew];
+        let closing = tokio::task::spawn_blocking(move || crews.into_iter().for_each(Crew::close));
         closing.await.map_err(Error::Stopped)
     }
 
     async fn claim(&self) -> Result<Option<(Job, Lease)>, models::db::Error> {
         let mut kinds = Vec::new();
-        if !self.live.is_empty() {
+        if self.live.free > 0 {
             kinds.push(Kind::TranscribeLive);
         }
-        if !self.batch.is_empty() {
+        if self.batch.free > 0 {
             kinds.push(Kind::Transcribe);
         }
         if kinds.is_empty() {
             return Ok(None);
         }
-        let Config { worker, lease, limits, .. } = &self.config;
-        self.db.claim(&kinds, *limits, worker, millis(*lease), WallMicros::now()).await
+        let Config { worker, weights, lease, limits, only_asked, .. } = &self.config;
+        let claimant = Claimant {
+            name: worker,
+            kinds: &kinds,
+            weights: Some(&weights.sha256),
+            only_asked: *only_asked,
+        };
+        self.db.claim_as(claimant, *limits, millis(*lease), WallMicros::now()).await
     }
 
-    fn seats(&mut self, kind: Kind) -> &mut Vec<Seat> {
+    fn places(&mut self, kind: Kind) -> &mut Places {
         match kind {
             Kind::TranscribeLive => &mut self.live,
             Kind::Transcribe => &mut self.batch,
         }
     }
 
-    fn free(&mut self, ended: Result<(Kind, Seat), tokio::task::JoinError>) -> Result<(), Error> {
-        let (kind, seat) = ended.map_err(|_| Error::Panic)?;
-        if seat.is_gone() {
-            return Err(Error::Panic);
+    fn free(&mut self, ended: Result<Kind, tokio::task::JoinError>) -> Result<(), Error> {
+        let places = self.places(ended.map_err(|_| Error::Panic)?);
+        places.free += 1;
+        if places.crew.is_broken() { Err(Error::Panic) } else { Ok(()) }
+    }
+
+    /// Finds out, beside the work, how many windows at once are the fastest.
+    fn tune(&self) -> JoinSet<Result<Tuning, engine::Error>> {
+        let mut tuning = JoinSet::new();
+        if self.config.threads > 1 {
+            let (model, threads) = (self.model.clone(), self.config.threads);
+            tuning.spawn_blocking(move || tune(&model, threads, |_| ()));
         }
-        self.seats(kind).push(seat);
+        tuning
+    }
+
+    /// Has finished recordings read in the way that was found to be the fastest.
+    fn heed(
+        &mut self,
+        tuned: Result<Result<Tuning, engine::Error>, tokio::task::JoinError>,
+    ) -> Result<(), Error> {
+        match tuned.map_err(|_| Error::Panic)? {
+            Ok(Tuning { windows, threads, .. }) => {
+                tracing::info!(
+                    windows,
+                    threads,
+                    "finished recordings are read so many windows at once"
+                );
+                self.batch.crew.grow(windows).map_err(Error::Thread)?;
+                self.context.share.settle(windows, threads);
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "how many windows at once are the fastest was not found out");
+            }
+        }
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! How jobs share the threads, and who goes first.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use models::job::Kind;
@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub(super) struct Share {
     threads: usize,
+    /// Windows of one finished recording at once, and threads for each.
+    split: Arc<Mutex<(usize, usize)>>,
     busy: Arc<watch::Sender<Busy>>,
 }
 
@@ -25,9 +27,25 @@ struct Busy {
 }
 
 impl Share {
+    /// All threads for one window at a time, until [`Share::settle`] says how it is better.
     pub(super) fn new(threads: usize) -> Self {
         let (busy, _) = watch::channel(Busy::default());
-        Self { threads: threads.max(1), busy: Arc::new(busy) }
+        let threads = threads.max(1);
+        Self { threads, split: Arc::new(Mutex::new((1, threads))), busy: Arc::new(busy) }
+    }
+
+    /// Has finished recordings read in `windows` at once, with so many threads each.
+    pub(super) fn settle(&self, windows: usize, threads: usize) {
+        *self.split() = (windows.max(1), threads.max(1));
+    }
+
+    /// How many windows of a finished recording to read at once.
+    pub(super) fn windows(&self) -> usize {
+        self.split().0
+    }
+
+    fn split(&self) -> MutexGuard<'_, (usize, usize)> {
+        self.split.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the turn of one window.
@@ -37,10 +55,12 @@ impl Share {
             let free = busy.wait_for(|busy| busy.live < self.threads);
             drop(tokio::time::timeout(PATIENCE, free).await);
         }
-        let mut threads = self.threads;
+        let each = self.split().1;
+        let mut threads = each;
         self.busy.send_modify(|busy| {
             *busy.of(kind) += 1;
-            threads = (self.threads / (busy.live + busy.batch)).max(1);
+            let share = (self.threads / (busy.live + busy.batch)).max(1);
+            threads = if kind == Kind::Transcribe { each.min(share).max(1) } else { share };
         });
         Turn { kind, threads, busy: Arc::clone(&self.busy) }
     }

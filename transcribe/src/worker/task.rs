@@ -1,24 +1,27 @@
 //! One job: from what is covered to what is stored, window by window.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use archive::Store;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use models::job::{Kind, Lease};
-use models::transcript::{MadeBy, State};
-use models::{Chunk, Db, Job, RecordingId, Segment, Ticks, Transcript, WallMicros};
+use models::transcript::{Coverage, MadeBy, State};
+use models::{Chunk, Db, Job, RecordingId, Segment, Span, Ticks, Transcript, WallMicros};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
 
-use super::seat::{Refusal, Sitting};
+use super::ahead::{self, Found};
+use super::crew::{Refusal, Sitting};
+use super::meter::Meter;
 use super::share::Share;
-use crate::engine::{self, Model};
-use crate::listen::{Clip, Listener};
+use crate::engine::{self, Model, Prompt};
+use crate::listen::Clip;
+use crate::reading::Reading;
 use crate::weights::Weights;
 use crate::window::Policy;
 use crate::{pcm, stitch};
-
-/// Silence of this length is noted as done, so that nobody listens to it again.
-const SILENCE: Ticks = Ticks::from_secs(20);
 
 /// Wait before a window that could not be kept is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -30,6 +33,8 @@ pub(super) struct Context {
     pub(super) store: Store,
     pub(super) made_by: MadeBy,
     pub(super) share: Share,
+    /// Threads that all jobs share.
+    pub(super) threads: u32,
 }
 
 /// Why a job was not done.
@@ -82,9 +87,10 @@ pub(super) fn made_by(model: &Model, weights: &Weights) -> MadeBy {
         weights: weights.name.clone(),
         weights_sha256: weights.sha256.clone(),
         parameters: json!({
-            "language": "en",
+            "language": if model.is_multilingual() { "detected, translated to en" } else { "en" },
             "decoding": "greedy",
             "carried_context": 0,
+            "vocabulary": if model.takes_prompts() { "title, host, speakers" } else { "none" },
             "flash_attention": false,
             "word_times": { "alignment_heads": model.alignment(), "method": "dtw, timestamps, speech" },
             "speech": "earshot",
@@ -92,7 +98,7 @@ pub(super) fn made_by(model: &Model, weights: &Weights) -> MadeBy {
     }
 }
 
-/// Does the job.
+/// Does the job, and has `meter` count what that takes.
 ///
 /// # Errors
 /// [`Failure`]; what was committed stays.
@@ -100,11 +106,15 @@ pub(super) async fn work(
     context: &Context,
     job: &Job,
     lease: &Lease,
-    seat: &Sitting<'_>,
+    sitting: &Sitting,
+    meter: &Meter,
 ) -> Result<(), Failure> {
     let live = job.kind == Kind::TranscribeLive;
     let chunks = context.db.chunks(job.recording_id).await?;
-    let made_by = context.made_by(&chunks, live);
+    let mut made_by = context.made_by(live);
+    if !live {
+        made_by = made_by.of_audio(&chunks);
+    }
     if !live && finished_before(context, job, &made_by).await? {
         return Ok(());
     }
@@ -113,107 +123,173 @@ pub(super) async fn work(
         context.db.begin_transcript(lease, job.recording_id, live, &made_by, now).await?;
     let total = chunks.last().map_or(Ticks::ZERO, |chunk| chunk.span().end);
     let last = context.db.last_segment(transcript.id).await?;
-    let mut run = Run { context, lease, seat, kind: job.kind, transcript, total, last };
+    meter.write(transcript.id);
+    let prompt = sitting.prompt(&vocabulary(&context.db, job.recording_id).await?);
+    let kind = job.kind;
+    let mut run = Run { context, lease, sitting, meter, kind, prompt, transcript, total, last };
     run.transcribe(job.recording_id, chunks).await?;
     if !live {
-        run.commit(total, Vec::new()).await?;
+        run.commit(total, Vec::new(), &Coverage::default()).await?;
+        meter.note(&context.db, lease).await?;
         context.db.complete_transcript(lease, run.transcript.id, WallMicros::now()).await?;
     }
     Ok(())
 }
 
-/// Whether this job's transcript was completed and only its own end could not be noted.
+/// Whether just what this job would make is there: it was made meanwhile, or by this job, whose end
+/// could not be noted.
 async fn finished_before(
     context: &Context,
     job: &Job,
     made_by: &MadeBy,
 ) -> Result<bool, models::db::Error> {
     let known = context.db.transcripts(job.recording_id).await?;
-    Ok(known.last().is_some_and(|last| {
-        last.version >= 1
-            && last.state == State::Complete
-            && last.created_at >= job.created_at
-            && last.made_by == *made_by
-    }))
+    let is_it = |version: &Transcript| {
+        version.version >= 1
+            && version.state == State::Complete
+            && version.made_by.makes_the_same_as(made_by)
+    };
+    Ok(known.iter().any(is_it))
 }
 
 impl Context {
-    /// What makes the words of these chunks. A live recording's are not all there yet.
-    fn made_by(&self, chunks: &[Chunk], live: bool) -> MadeBy {
+    /// What makes the words of live or of whole recordings, of no audio in particular.
+    pub(super) fn made_by(&self, live: bool) -> MadeBy {
         let mut made_by = self.made_by.clone();
         let policy = if live { Policy::LIVE } else { Policy::FINISHED };
         made_by.parameters["longest_window_ms"] = json!(policy.full.as_millis());
-        if !live {
-            let mut digest = Sha256::new();
-            chunks.iter().for_each(|chunk| digest.update(chunk.sha256));
-            // Over the chunks' own digests, in order.
-            made_by.parameters["audio_sha256"] = json!(engine::hex(&digest.finalize()));
-        }
         made_by
     }
+}
+
+/// The names that may be said in a recording: its title, who holds the room and who speaks.
+async fn vocabulary(db: &Db, id: RecordingId) -> Result<String, models::db::Error> {
+    let recording = db.recording(id).await?;
+    let room = db.room(recording.room_id).await?;
+    let speakers = db.speakers(id).await?;
+    let mut names = vec![recording.title, room.title, room.host];
+    names.extend(speakers.into_iter().map(|speaker| speaker.name));
+    names.retain(|name| !name.trim().is_empty());
+    names.dedup();
+    Ok(names.join(", "))
 }
 
 /// A job under way.
 struct Run<'a> {
     context: &'a Context,
     lease: &'a Lease,
-    seat: &'a Sitting<'a>,
+    sitting: &'a Sitting,
+    meter: &'a Meter,
     kind: Kind,
+    prompt: Prompt,
     transcript: Transcript,
     total: Ticks,
     /// The last segment so far.
     last: Option<Segment>,
 }
 
-impl Run<'_> {
-    /// Works through the chunks from what is covered on.
+/// What is to be written down next, or after what comes before it.
+enum Read {
+    /// The words of a window, and up to where it keeps them.
+    Words(Span, Reading),
+    /// Nobody speaks before this.
+    Quiet(Ticks),
+}
+
+impl<'a> Run<'a> {
+    /// Works through the chunks from what is covered on: finds windows, ahead of the engine, which
+    /// reads several at once; what was read is written down in order.
     async fn transcribe(&mut self, id: RecordingId, chunks: Vec<Chunk>) -> Result<(), Failure> {
         let live = self.kind == Kind::TranscribeLive;
-        let policy = if live { Policy::LIVE } else { Policy::FINISHED };
-        let covered = self.transcript.covered;
         let gaps = self.context.db.gaps(id).await?;
-        let mut listener = Listener::new(policy, covered, &gaps);
-        let from = Listener::from(covered);
-        let first = pcm::Stream::first(from);
-        let needed = chunks.into_iter().filter(|chunk| chunk.span().end > first).collect();
-        let mut stream = pcm::Stream::new(self.context.store.clone(), id, needed, from);
-        while let Some(samples) = stream.next().await? {
-            listener = listen(listener, samples).await?;
-            self.read(&mut listener).await?;
-            let quiet = listener.frontier();
-            if quiet.saturating_sub(self.transcript.covered) >= SILENCE {
-                self.commit(quiet, Vec::new()).await?;
+        let plan = ahead::Plan {
+            policy: if live { Policy::LIVE } else { Policy::FINISHED },
+            covered: self.transcript.covered,
+            whole: !live,
+        };
+        let (found, windows) = mpsc::channel(ahead::MOST);
+        let store = self.context.store.clone();
+        let finding = ahead::find(store, id, chunks, &gaps, plan, found);
+        let finding = async { finding.await.map_err(Failure::from) };
+        tokio::try_join!(finding, self.read_all(windows)).map(|_| ())
+    }
+
+    async fn read_all(&mut self, mut windows: mpsc::Receiver<Found>) -> Result<(), Failure> {
+        let at_once = |context: &Context, kind| match kind {
+            Kind::TranscribeLive => 1,
+            Kind::Transcribe => context.share.windows(),
+        };
+        let mut reading = FuturesUnordered::new();
+        let mut done = BTreeMap::new();
+        let (mut next, mut kept, mut more) = (0_u64, 0_u64, true);
+        while more || !reading.is_empty() {
+            let places = at_once(self.context, self.kind);
+            tokio::select! {
+                // Nor far ahead of what cannot be written down yet: a crash costs what was read of it.
+                found = windows.recv(),
+                    if more && reading.len() < places && done.len() + 1 < places.max(2) =>
+                {
+                    match found {
+                        Some(Found::Clip(clip)) => reading.push(self.hear(next, clip)),
+                        Some(Found::Quiet(until)) => drop(done.insert(next, Read::Quiet(until))),
+                        None => more = false,
+                    }
+                    next += u64::from(more);
+                }
+                Some(read) = reading.next(), if !reading.is_empty() => {
+                    let (number, read) = read?;
+                    done.insert(number, read);
+                }
             }
-        }
-        if !live {
-            listener.finish();
-            self.read(&mut listener).await?;
+            while let Some(read) = done.remove(&kept) {
+                kept += 1;
+                self.write(read).await?;
+            }
         }
         Ok(())
     }
 
-    /// Reads and commits the clips that are ready.
-    async fn read(&mut self, listener: &mut Listener) -> Result<(), Failure> {
-        while let Some(clip) = listener.pop() {
-            let Clip { window, .. } = &clip;
-            let keep = window.keep;
-            let turn = self.context.share.turn(self.kind).await;
-            let judged = self.seat.read(clip, turn.threads).await?;
-            drop(turn);
-            let segments = stitch::join(self.last.as_ref(), keep, judged);
-            self.commit(keep.end, segments).await?;
+    /// Has a clip read when it is its turn.
+    fn hear(
+        &self,
+        number: u64,
+        clip: Clip,
+    ) -> impl Future<Output = Result<(u64, Read), Failure>> + use<'a> {
+        let (context, sitting, kind) = (self.context, self.sitting, self.kind);
+        let prompt = self.prompt.clone();
+        async move {
+            let turn = context.share.turn(kind).await;
+            let keep = clip.window.keep;
+            let reading = sitting.read(clip, prompt, turn.threads).await?;
+            Ok((number, Read::Words(keep, reading)))
         }
-        Ok(())
+    }
+
+    async fn write(&mut self, read: Read) -> Result<(), Failure> {
+        match read {
+            Read::Words(keep, Reading { clauses, language, coverage }) => {
+                self.meter.decoded();
+                let mut segments = stitch::join(self.last.as_ref(), keep, clauses);
+                segments.iter_mut().for_each(|it| it.language = language.map(str::to_owned));
+                self.commit(keep.end, segments, &coverage).await
+            }
+            Read::Quiet(until) => self.commit(until, Vec::new(), &Coverage::default()).await,
+        }
     }
 
     /// Writes a window down, and tries again for as long as the lease lasts where the database is
     /// away for a moment: a window takes longer to read than most failures take to pass.
-    async fn keep(&self, covered: Ticks, segments: &[Segment]) -> Result<(), models::db::Error> {
+    async fn keep(
+        &self,
+        covered: Ticks,
+        segments: &[Segment],
+        coverage: &Coverage,
+    ) -> Result<(), models::db::Error> {
         let Context { db, .. } = self.context;
         let (lease, id, total) = (self.lease, self.transcript.id, self.total);
         loop {
             let now = WallMicros::now();
-            match db.commit_window(lease, id, covered, segments, total, now).await {
+            match db.commit_window(lease, id, covered, (segments, coverage), total, now).await {
                 Err(error) if error.is_transient() => {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(job = %lease.job_id, error, "a window could not be kept; trying again");
@@ -224,22 +300,19 @@ impl Run<'_> {
         }
     }
 
-    async fn commit(&mut self, covered: Ticks, segments: Vec<Segment>) -> Result<(), Failure> {
+    async fn commit(
+        &mut self,
+        covered: Ticks,
+        segments: Vec<Segment>,
+        coverage: &Coverage,
+    ) -> Result<(), Failure> {
         let covered = covered.min(self.total).max(self.transcript.covered);
-        self.keep(covered, &segments).await?;
+        self.keep(covered, &segments, coverage).await?;
+        self.meter.covered(covered.saturating_sub(self.transcript.covered));
         self.transcript.covered = covered;
         if let Some(last) = segments.into_iter().last() {
             self.last = Some(last);
         }
         Ok(())
     }
-}
-
-/// Finds speech off the async threads.
-async fn listen(mut listener: Listener, samples: Vec<f32>) -> Result<Listener, pcm::Error> {
-    let work = move || {
-        listener.push(&samples);
-        listener
-    };
-    tokio::task::spawn_blocking(work).await.map_err(pcm::Error::Stopped)
 }

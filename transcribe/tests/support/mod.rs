@@ -9,7 +9,7 @@ use archive::Packet;
 use archive::pcm::Decoder;
 use bytes::Bytes;
 use models::{Gap, Segment, Ticks};
-use roomtape_transcribe::engine::{Decoding, Model, Session};
+use roomtape_transcribe::engine::{Decoding, Model, Prompt, Session};
 use roomtape_transcribe::listen::Listener;
 use roomtape_transcribe::score::{self, Score, Transcript, Truth};
 use roomtape_transcribe::weights::Weights;
@@ -61,6 +61,23 @@ impl Worker {
         self.segments_with_gaps(samples, policy, &[])
     }
 
+    /// The segments of a sound that comes in so many parts.
+    pub(crate) fn segments_of<'a>(
+        &mut self,
+        part: impl Fn(usize) -> &'a [f32],
+        parts: usize,
+    ) -> Vec<Segment> {
+        let mut listener = Listener::new(Policy::FINISHED, Ticks::ZERO, &[]);
+        let mut segments = Vec::new();
+        for samples in (0..parts).flat_map(|n| part(n).chunks(64_000)) {
+            listener.push(samples);
+            self.read(&mut listener, &mut segments);
+        }
+        listener.finish();
+        self.read(&mut listener, &mut segments);
+        segments
+    }
+
     /// The segments of `samples` of which those in `gaps` are concealment.
     pub(crate) fn segments_with_gaps(
         &mut self,
@@ -82,10 +99,11 @@ impl Worker {
     fn read(&mut self, listener: &mut Listener, segments: &mut Vec<Segment>) {
         let go_on = AtomicBool::new(false);
         while let Some(clip) = listener.pop() {
-            let judged = reading::read(&clip, |samples, temperature| {
-                self.0.hear(samples, Decoding { threads: 1, temperature }, &go_on)
+            let reading = reading::read(&clip, |samples, temperature| {
+                let decoding = Decoding { threads: 1, temperature, prompt: Prompt::default() };
+                self.0.hear(samples, &decoding, &go_on)
             });
-            let new = stitch::join(segments.last(), clip.window.keep, judged.unwrap());
+            let new = stitch::join(segments.last(), clip.window.keep, reading.unwrap().clauses);
             segments.extend(new);
         }
     }
@@ -162,6 +180,28 @@ pub(crate) fn noise(length: usize, loudness: f32, pink: bool) -> Vec<f32> {
     let scale = loudness / rms(&sound);
     sound.iter_mut().for_each(|sample| *sample *= scale);
     sound
+}
+
+/// A tune of chords with overtones that are struck and die away, the same each time.
+pub(crate) fn music(length: usize) -> Vec<f32> {
+    const CHORDS: [[f32; 3]; 4] = [
+        [220.0, 277.2, 329.6],
+        [196.0, 246.9, 293.7],
+        [174.6, 220.0, 261.6],
+        [164.8, 207.7, 246.9],
+    ];
+    /// Samples from one stroke to the next.
+    const STROKE: usize = 8_000;
+    let sample = |i: usize| {
+        let (stroke, since) = (i / STROKE, (i % STROKE) as f32 / 16_000.0);
+        let chord = CHORDS[stroke / 4 % CHORDS.len()];
+        let tone = |base: f32, overtone: f32| {
+            (since * base * overtone * std::f32::consts::TAU).sin() / overtone
+        };
+        let tones = chord.iter().flat_map(|&base| [1.0, 2.0, 3.0].map(|n| tone(base, n)));
+        tones.sum::<f32>() * 0.06 * (-3.0 * since).exp()
+    };
+    (0..length).map(sample).collect()
 }
 
 /// Root mean square.

@@ -31,6 +31,7 @@ use aws_sdk_s3::types::ChecksumMode;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use models::RecordingId;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Cause, Error};
@@ -90,7 +91,7 @@ impl S3 {
             heeds_conditions: false,
         };
         // Endpoints may come from the environment too. Any key's address shows where it leads.
-        let key = Key::Init(models::RecordingId::new());
+        let key = Key::Init(RecordingId::new());
         let moment = Duration::from_secs(1);
         s3.origin = origin_of(&s3.sign(&s3.clients.public, &key, moment, None).await?);
         let asked = origin_of(&s3.sign(&s3.clients.inner, &key, moment, None).await?);
@@ -259,6 +260,30 @@ impl S3 {
             }
         }
         // Servers sort by bytes already; not all that call themselves S3 do.
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    pub(super) async fn recordings(&self) -> Result<Vec<RecordingId>, Error> {
+        let folder = format!("{}{}", self.address.prefix, Key::RECORDINGS);
+        let (mut found, mut next) = (Vec::new(), None);
+        loop {
+            let asked = self.clients.inner.list_objects_v2().bucket(&self.address.bucket);
+            let asked = asked.prefix(&folder).delimiter("/");
+            let asked = asked.max_keys(PAGE).set_continuation_token(next);
+            let failed = |error| remote("list", Key::RECORDINGS)(Failure::from(error));
+            let page = asked.send().await.map_err(failed)?;
+            for below in page.common_prefixes() {
+                let name = below.prefix().and_then(|name| name.strip_prefix(&folder));
+                found.extend(
+                    name.and_then(|name| name.trim_end_matches('/').parse::<RecordingId>().ok()),
+                );
+            }
+            next = page.next_continuation_token().map(str::to_owned);
+            if next.is_none() {
+                break;
+            }
+        }
         found.sort_unstable();
         Ok(found)
     }

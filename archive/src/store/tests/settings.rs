@@ -144,7 +144,7 @@ fn keys_come_from_the_environment_or_a_profile() {
         child.args(["--exact", name, "--ignored"]).env_clear();
         child.env("HOME", home.path()).env("AWS_EC2_METADATA_DISABLED", "true");
         child.env("PLACE", &place.url).envs(settings.iter().copied());
-        let output = child.output().unwrap();
+        let output = servers::output(&mut child, std::time::Duration::from_secs(60)).unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && said.contains("1 passed"), "{settings:?}: {said}");
     };

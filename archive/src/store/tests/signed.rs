@@ -14,7 +14,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Head and body of what curl gets.
 fn curl(arguments: &[&str]) -> (String, String) {
-    let output = Command::new("curl").args(["-sS", "-i"]).args(arguments).output().unwrap();
+    let mut curl = Command::new("curl");
+    let output = servers::output(curl.args(["-sS", "-i"]).args(arguments), MINUTE).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();

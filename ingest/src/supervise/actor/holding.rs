@@ -10,8 +10,10 @@ use std::time::Duration;
 use models::db::{self, Holder};
 use models::{Grip, WallMicros};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Actor, Error, Open};
+use super::{Actor, Error, Open, wait_after};
+use crate::place::Place;
 
 /// How long after its source left a room is held firmly, so that the store has all of it when
 /// another worker goes on.
@@ -27,7 +29,116 @@ pub(super) enum TakenUp {
     Theirs(Option<Holder>),
 }
 
+/// How firmly a recording is held, and what is being done about it.
+pub(super) struct Gripping {
+    /// What the rows say.
+    now: Grip,
+    /// What they are to say.
+    wanted: Grip,
+    /// They are being told, and what.
+    task: Option<(Grip, AbortOnDropHandle<Result<(), db::Error>>)>,
+    failures: u32,
+    /// When to try again.
+    again_at: Option<Instant>,
+}
+
+impl Gripping {
+    pub(super) fn new(now: Grip) -> Self {
+        Self { now, wanted: now, task: None, failures: 0, again_at: None }
+    }
+}
+
+impl Open {
+    /// How firmly it is to be held.
+    pub(super) fn grip(&self) -> Grip {
+        self.grip.wanted
+    }
+
+    pub(super) fn is_gripping(&self) -> bool {
+        self.grip.task.is_some()
+    }
+
+    /// When to tell the rows again.
+    pub(super) fn grip_due(&self) -> Option<Instant> {
+        let is_due = self.grip.now != self.grip.wanted && !self.is_gripping();
+        self.grip.again_at.filter(|_| is_due)
+    }
+
+    /// Has it held as firmly as `grip` says, as soon as the rows can be told.
+    pub(super) fn want(&mut self, place: &Place, grip: Grip) {
+        self.grip.wanted = grip;
+        self.regrip(place);
+    }
+
+    /// Tells the rows how firmly it is to be held, where they do not know and it is time.
+    pub(super) fn regrip(&mut self, place: &Place) {
+        let Gripping { now, wanted, again_at, .. } = self.grip;
+        let waits = again_at.is_some_and(|at| at > Instant::now());
+        if now == wanted || waits || self.is_gripping() {
+            return;
+        }
+        let (db, hold) = (place.db.clone(), self.hold_on_it());
+        let task = tokio::spawn(async move { db.set_grip(&hold, wanted).await });
+        self.grip.task = Some((wanted, AbortOnDropHandle::new(task)));
+    }
+
+    /// The rows were told, or could not be.
+    fn gripped(&mut self, place: &Place, done: &Result<(), db::Error>) {
+        let Some((told, _)) = self.grip.task.take() else { return };
+        if done.is_ok() {
+            self.grip = Gripping { wanted: self.grip.wanted, ..Gripping::new(told) };
+        } else {
+            self.grip.failures += 1;
+            self.grip.again_at = Some(Instant::now() + wait_after(self.grip.failures));
+        }
+        self.regrip(place);
+    }
+
+    /// Holds it as firmly as `grip` says before going on. Before it is let go all that is kept of it
+    /// is made a complete chunk, so that whoever goes on finds it in the store.
+    pub(super) async fn hold(&mut self, place: &Place, grip: Grip) -> Result<(), Error> {
+        if let Some((told, task)) = self.grip.task.take()
+            && let Ok(Ok(())) = task.await
+        {
+            self.grip.now = told;
+        }
+        if self.grip.now == grip {
+            self.grip.wanted = grip;
+            return Ok(());
+        }
+        if grip != Grip::Firm {
+            self.seal().await?;
+        }
+        place.db.set_grip(&self.hold_on_it(), grip).await?;
+        self.grip = Gripping::new(grip);
+        Ok(())
+    }
+}
+
+/// Waits until the rows were told how firmly the recording is held.
+pub(super) async fn gripped(open: Option<&mut Open>) -> Result<(), db::Error> {
+    match open.and_then(|open| open.grip.task.as_mut()) {
+        // One that broke off has told nothing, nor can we: the recording is taken up anew.
+        Some((_, task)) => task.await.unwrap_or(Err(db::Error::LeaseLost)),
+        None => std::future::pending().await,
+    }
+}
+
 impl Actor {
+    /// Takes in whether the rows could be told how firmly the recording is held.
+    pub(super) async fn gripped(&mut self, done: Result<(), db::Error>) {
+        let Some(open) = &mut self.open else { return };
+        open.gripped(&self.shared.place, &done);
+        match done {
+            Ok(()) => {}
+            Err(db::Error::LeaseLost) => self.lose().await,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(room = self.room.slug, error, "the grip is not noted yet");
+            }
+        }
+    }
+
     /// Takes hold of the room's open recording, if it has one and nobody else has it.
     pub(super) async fn take_up(&mut self, grip: Grip) -> Result<TakenUp, Error> {
         let place = &self.shared.place;
@@ -39,7 +150,7 @@ impl Actor {
                 let (room, recording) = (&self.room.slug, tracing::field::display(row.id));
                 tracing::info!(room, recording, ?grip, "recording taken up");
                 (self.heard, self.left) = (Instant::now(), Instant::now());
-                self.open = Some(Open::new(holding, grip));
+                self.open = Some(Open::new(place, holding, grip));
                 Ok(TakenUp::Ours)
             }
             Ok(None) => Ok(TakenUp::Theirs(place.db.holder(row.id).await?)),
@@ -89,8 +200,11 @@ impl Actor {
     /// Makes way for a worker to which the source may come back.
     pub(super) async fn loosen(&mut self) {
         let Some(open) = self.open.as_mut().filter(|_| self.stalled.is_none()) else { return };
-        let done = open.hold(&self.shared.place, Grip::Loose).await;
-        self.note(done).await;
+        let sealed = open.seal().await;
+        if sealed.is_ok() {
+            open.want(&self.shared.place, Grip::Loose);
+        }
+        self.note(sealed).await;
     }
 
     /// Turns the source away: the room is recorded elsewhere, from another one.

@@ -2,10 +2,12 @@
 
 use models::db::Held as Holding;
 use models::recording::{EndReason, Origin, State};
-use models::{Gap, GapCause, Grip, Recording, RecordingId, Ticks, WallMicros};
+use models::{Gap, GapCause, Grip, Hold, Recording, RecordingId, Ticks, WallMicros, steady};
 use tokio::time::Instant;
 
-use super::Error;
+use super::holding::Gripping;
+use super::{Error, wait_after};
+use crate::meters::OpenOne;
 use crate::place::Place;
 use crate::record::{self, Mode, Recorder};
 use crate::supervise::Batch;
@@ -15,8 +17,8 @@ use crate::tap::{Event, Source};
 pub(super) struct Open {
     /// The right to write it, and the recording.
     holding: Holding,
-    /// How firmly it is held.
-    grip: Grip,
+    /// How firmly it is held, and is to be.
+    pub(super) grip: Gripping,
     /// Why and when it ended; it is over when all of it is in the store.
     pub(super) ending: Option<(EndReason, WallMicros)>,
     /// Since when packets wait in an open fragment.
@@ -27,12 +29,46 @@ pub(super) struct Open {
     written: Ticks,
     /// Why there was no audio from the end of what is kept until the next packet.
     away: Option<GapCause>,
+    /// How far the system clock had been set when it was opened: a recording has one clock, whatever
+    /// is done to the system's while it lasts.
+    set_by_us: i64,
+    /// Until when audio was dropped for want of room.
+    missed_until: Option<WallMicros>,
+    full: Option<Full>,
+    _counted: OpenOne,
+}
+
+/// Writing failed for want of room, and is tried again.
+struct Full {
+    until: Instant,
+    failures: u32,
 }
 
 impl Open {
-    pub(super) fn new(holding: Holding, grip: Grip) -> Self {
-        let (ending, tail_since, recorder, away) = (None, None, None, None);
-        Self { holding, grip, ending, tail_since, recorder, written: Ticks::ZERO, away }
+    pub(super) fn new(place: &Place, holding: Holding, grip: Grip) -> Self {
+        Self {
+            holding,
+            grip: Gripping::new(grip),
+            ending: None,
+            tail_since: None,
+            recorder: None,
+            written: Ticks::ZERO,
+            away: None,
+            set_by_us: steady::set_by(),
+            missed_until: None,
+            full: None,
+            _counted: place.meters.open_one(),
+        }
+    }
+
+    /// What the recording's clock says.
+    pub(super) fn now(&self) -> WallMicros {
+        self.at(WallMicros::steady())
+    }
+
+    /// A time of this process' clock on the recording's.
+    fn at(&self, steady: WallMicros) -> WallMicros {
+        steady.plus_micros(self.set_by_us)
     }
 
     pub(super) fn id(&self) -> RecordingId {
@@ -47,27 +83,12 @@ impl Open {
         &mut self.holding.recording
     }
 
-    /// Whether somebody else has taken hold of it.
-    pub(super) async fn is_lost(&self, place: &Place) -> Result<bool, Error> {
-        Ok(!place.db.is_held(&self.holding.hold).await?)
+    pub(super) fn hold_on_it(&self) -> Hold {
+        self.holding.hold
     }
 
-    pub(super) fn grip(&self) -> Grip {
-        self.grip
-    }
-
-    /// Holds it as firmly as `grip` says. Before it is let go all that is kept of it is made a
-    /// complete chunk, so that whoever goes on finds it in the store.
-    pub(super) async fn hold(&mut self, place: &Place, grip: Grip) -> Result<(), Error> {
-        if self.grip == grip {
-            return Ok(());
-        }
-        if grip != Grip::Firm {
-            self.seal().await?;
-        }
-        place.db.set_grip(&self.holding.hold, grip).await?;
-        self.grip = grip;
-        Ok(())
+    pub(super) fn row(&self) -> &Recording {
+        &self.holding.recording
     }
 
     /// The wall clock at the end of what is kept.
@@ -112,7 +133,7 @@ impl Open {
         if let Some(first) = heard.filter(|_| self.holding.recording.started_at.is_none()) {
             // Whoever goes on where we died before a chunk was complete has to know how much there
             // was.
-            let first = begins(&batch.events[first..], batch.arrived);
+            let first = begins(&batch.events[first..], self.at(batch.arrived));
             let Recording { origin, channels, source, .. } = &self.holding.recording;
             let hold = self.holding.hold;
             place.db.set_source(hold, *origin, *channels, source, Some(first)).await?;
@@ -123,8 +144,9 @@ impl Open {
 
     /// Keeps a batch, after the time without audio that it ends.
     pub(super) async fn keep(&mut self, batch: Batch) -> Result<(), Error> {
-        let Some(recorder) = &mut self.recorder else { return Ok(()) };
         let Batch { mut events, arrived, .. } = batch;
+        let arrived = self.at(arrived);
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
         if self.away.is_some() || recorder.wall().is_none() {
             // Whatever was lost before the first packet is part of the time away.
             let Some(first) = events.iter().position(is_packet) else { return Ok(()) };
@@ -135,10 +157,38 @@ impl Open {
             Some(cause) => recorder.away(cause, first).await,
             None => Ok(()),
         };
+        self.missed_until = None;
         // Where filling failed, it is queued before the batch, and writing tries both.
         let written = if events.is_empty() { filled } else { recorder.write(events, first).await };
         self.watch_tail();
         Ok(written?)
+    }
+
+    /// Notes that audio which ended at `until` was dropped for want of room. Whether it is the first.
+    pub(super) fn miss(&mut self, until: WallMicros) -> bool {
+        let until = self.at(until);
+        let first = self.missed_until.is_none();
+        if self.wall().is_some() {
+            self.away.get_or_insert(GapCause::NoSpace);
+        }
+        self.missed_until = self.missed_until.max(Some(until));
+        first
+    }
+
+    /// Writing failed for want of room: it is tried again after a while.
+    pub(super) fn ran_full(&mut self, now: Instant) {
+        let failures = self.full.as_ref().map_or(0, |full| full.failures) + 1;
+        self.full = Some(Full { until: now + wait_after(failures), failures });
+    }
+
+    /// When writing is tried again that failed for want of room.
+    pub(super) fn full_until(&self) -> Option<Instant> {
+        self.full.as_ref().map(|full| full.until)
+    }
+
+    /// Writing succeeded. Whether it had not before.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.full.take().is_some()
     }
 
     /// Its source left: until the next packet there is none.
@@ -214,6 +264,12 @@ impl Open {
     /// Ends the recording's row, where everything is in the store. Whether it did.
     pub(super) async fn conclude(&mut self, place: &Place) -> Result<bool, Error> {
         let (Some((reason, at)), hold) = (self.ending, self.holding.hold) else { return Ok(false) };
+        if let (Some(GapCause::NoSpace), Some(until)) = (self.away, self.missed_until.take())
+            && let Some(recorder) = &mut self.recorder
+        {
+            // It goes on to where it ended, though the end was not kept.
+            recorder.away(GapCause::NoSpace, until).await?;
+        }
         self.seal().await?;
         if let Some(recorder) = &self.recorder {
             if !recorder.is_drained() {
@@ -272,7 +328,7 @@ fn is_packet(event: &Event) -> bool {
 }
 
 /// Waits until an ending recording is in the store to its last chunk.
-pub(super) async fn drained(open: &mut Option<Open>) {
+pub(super) async fn drained(open: Option<&mut Open>) {
     match open {
         Some(open) if open.ending.is_some() => open.uploaded().await,
         _ => std::future::pending().await,

@@ -33,6 +33,13 @@ impl Actor {
             // The disk is ours to wait for: what is sent is held back until it is well.
             Err(Error::Record(_) | Error::Elsewhere) => None,
         };
+        let begins = self.open.is_none() && self.room.policy == RecordingPolicy::Auto;
+        let refused = refused.or_else(|| {
+            (begins && self.has_no_room()).then(|| {
+                self.shared.place.meters.refused_for_space();
+                Refused::NoRoomOnDisk
+            })
+        });
         if let Some(refused) = refused {
             let _ = attach.reply.send(Err(refused));
             return;
@@ -66,6 +73,10 @@ impl Actor {
         if has_audio(&batch) {
             (self.heard, source.heard) = (Instant::now(), Instant::now());
         }
+        if self.drop_for_space(&batch).await {
+            return;
+        }
+        let Some(source) = &self.source else { return };
         let (source, may_start) = (Arc::clone(&source.info), source.may_start);
         self.held = Some(Held { batch, source, may_start });
         self.work().await;

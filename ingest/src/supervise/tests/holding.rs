@@ -76,9 +76,9 @@ fn what_a_worker_that_died_had_not_shipped_comes_home_later() {
         place.worker.lease_ms = LEASE_MS;
         let first = Running::new(&place);
         let feed = first.attach(&room).await.unwrap();
-        send(&feed, 0..250).await;
+        send(&feed, 0..255).await;
         let row = becomes(&rig, &room, State::Live).await;
-        kept(&rig, &row, 240).await;
+        kept(&rig, &row, 250).await;
         std::mem::forget(feed);
         (rig.folder, room, row)
     });
@@ -97,10 +97,10 @@ fn what_a_worker_that_died_had_not_shipped_comes_home_later() {
         let swept = late::sweep(&rig.place, WallMicros::now()).await.unwrap();
         assert_eq!(swept.home, [row.id], "{swept:?}");
         let expected: Vec<_> =
-            (0..500).map(|n| Some(n).filter(|n| !(240..400).contains(n))).collect();
+            (0..500).map(|n| Some(n).filter(|n| !(250..400).contains(n))).collect();
         assert_eq!(numbers(&rig.stored(row.id).await), expected);
         let gaps = rig.place.db.gaps(row.id).await.unwrap();
-        assert_eq!(gaps, [gap(240, 400, GapCause::Down)]);
+        assert_eq!(gaps, [gap(250, 400, GapCause::Down)]);
     });
 }
 

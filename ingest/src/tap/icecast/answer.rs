@@ -26,7 +26,7 @@ impl Answer {
         Self { status, text: text.into() }
     }
 
-    fn bytes(&self, version: Version) -> Vec<u8> {
+    pub(super) fn bytes(&self, version: Version) -> Vec<u8> {
         let (name, extra) = match self.status {
             400 => ("Bad Request", ""),
             401 => ("Unauthorized", "WWW-Authenticate: Basic realm=\"Roomtape source\"\r\n"),
@@ -35,6 +35,7 @@ impl Answer {
             405 => ("Method Not Allowed", "Allow: PUT, SOURCE\r\n"),
             408 => ("Request Timeout", ""),
             431 => ("Request Header Fields Too Large", ""),
+            507 => ("Insufficient Storage", "Retry-After: 60\r\n"),
             _ => ("Service Unavailable", "Retry-After: 2\r\n"),
         };
         let Self { status, text } = self;
@@ -53,6 +54,7 @@ impl From<&Refused> for Answer {
         let status = match refused {
             Refused::NotRecordable | Refused::Busy | Refused::Elsewhere(_) => 403,
             Refused::NoRoom => 404,
+            Refused::NoRoomOnDisk => 507,
             Refused::Stopping | Refused::Storage { .. } => 503,
         };
         Self::new(status, refused.to_string())
@@ -115,6 +117,8 @@ mod tests {
         let busy = text(&Answer::from(&Refused::Busy), Version::Http10);
         assert!(busy.starts_with("HTTP/1.0 403 Forbidden\r\n"));
         assert!(busy.contains("another source is sending"));
+        let full = text(&Answer::from(&Refused::NoRoomOnDisk), Version::Http11);
+        assert!(full.starts_with("HTTP/1.1 507 Insufficient Storage\r\nRetry-After"));
         let stopping = text(&Answer::from(&Refused::Stopping), Version::Http11);
         assert!(stopping.starts_with("HTTP/1.1 503 Service Unavailable\r\nRetry-After"));
     }

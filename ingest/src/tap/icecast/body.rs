@@ -21,11 +21,11 @@ pub enum Framing {
 /// The chunks cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the request's chunks cannot be read: {0}")]
-pub(super) struct Bad(&'static str);
+pub struct Bad(&'static str);
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// A piece of the body.
     Data(Bytes),
     /// Nothing until more bytes come.
@@ -36,7 +36,7 @@ pub(super) enum Step {
 
 /// Reads a body.
 #[derive(Debug)]
-pub(super) struct Body {
+pub struct Body {
     state: State,
 }
 
@@ -56,7 +56,9 @@ enum State {
 }
 
 impl Body {
-    pub(super) fn new(framing: Framing) -> Self {
+    /// A body of which nothing has been read.
+    #[must_use]
+    pub fn new(framing: Framing) -> Self {
         let state = match framing {
             Framing::Chunked => State::Size,
             Framing::Length(length) => State::Length(length),
@@ -65,8 +67,12 @@ impl Body {
         Self { state }
     }
 
-    /// Takes the next piece from the front of `input`.
-    pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Step, Bad> {
+    /// Takes the next piece from the front of `input`. What it leaves there, a line between chunks
+    /// that is not whole yet, is 1 KiB at most.
+    ///
+    /// # Errors
+    /// The chunks cannot be read.
+    pub fn next(&mut self, input: &mut BytesMut) -> Result<Step, Bad> {
         loop {
             match self.state {
                 State::End | State::Length(0) => return Ok(Step::End),

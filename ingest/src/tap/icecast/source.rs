@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use models::doors::Place;
 use models::recording::Origin;
 use models::room::RecordingPolicy;
 use models::{Room, WallMicros, db};
@@ -13,16 +14,19 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Shared;
 use super::answer::{self, Answer};
 use super::body::{self, Body, Step};
-use super::head::{Head, MAX_HEAD_BYTES, Method, Parsed, Version};
+use super::head::{Head, Method, Parsed, Version};
+use super::pace::{Pace, Silent};
+use super::run::Shared;
 use super::thread::{self, Outcome};
 use crate::ogg::{self, Demuxer};
 use crate::supervise::Closed;
 use crate::tap::Source;
 use crate::{Feed, decode, transcode};
 
+/// Bytes read of a head at a time: most heads are shorter.
+const HEAD_PORTION: usize = 1024;
 /// Bytes read from a socket at a time: a second of 128 kb/s.
 const PORTION: usize = 16 * 1024;
 /// What may be sent. What really comes is told by its first bytes.
@@ -58,8 +62,8 @@ enum Error {
     Decode(#[from] transcode::Error),
     #[error("the decoder stopped")]
     Decoder,
-    #[error("there was no audio for {0:?}")]
-    Idle(Duration),
+    #[error(transparent)]
+    Silent(#[from] Silent),
     #[error(transparent)]
     Closed(#[from] Closed),
 }
@@ -74,11 +78,24 @@ enum End {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shared) {
+pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, shared: &Shared) {
+    let heard = async {
+        // Until its first byte nothing is set up for it.
+        if timeout(shared.limits.head, stream.readable()).await.is_ok() {
+            Box::pin(hear(stream, peer, &place, shared)).await;
+        }
+    };
+    tokio::select! {
+        () = heard => {}
+        () = place.asked_to_leave() => {}
+    }
+}
+
+async fn hear(mut stream: TcpStream, peer: SocketAddr, place: &Place, shared: &Shared) {
     // Answers are small and must not wait for more.
     let _ = stream.set_nodelay(true);
     let mut input = BytesMut::new();
-    let read = timeout(shared.limits.head, read_head(&mut stream, &mut input)).await;
+    let read = timeout(shared.limits.head, read_head(&mut stream, &mut input, place)).await;
     let (head, admitted) = match read {
         Ok(Ok(Some(Ok(head)))) => {
             let admitted = admit(&head, peer, shared).await;
@@ -92,6 +109,7 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shar
     let version = head.as_ref().map_or(Version::Http11, |head| head.version);
     match (head, admitted) {
         (Some(head), Ok(admitted)) => {
+            place.keep();
             let welcome = answer::welcome(&mut stream, version, head.expects_continue);
             if matches!(timeout(shared.limits.head, welcome).await, Ok(Ok(()))) {
                 record(Payload { stream, input, body: Body::new(head.framing) }, admitted).await;
@@ -99,9 +117,14 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shar
         }
         (head, admitted) => {
             let Some(answer) = admitted.err() else { return };
-            let mount = head.map_or_else(String::new, |head| head.mount);
             let (status, reason) = (answer.status, answer.text.as_str());
-            tracing::warn!(mount, %peer, status, reason, "icecast source refused");
+            match &head {
+                Some(Head { mount, .. }) => {
+                    tracing::warn!(mount, %peer, status, reason, "icecast source refused");
+                }
+                // No source at all: strangers must not fill the log.
+                None => tracing::debug!(%peer, status, reason, "icecast head refused"),
+            }
             let refuse = answer::refuse(&mut stream, version, &answer);
             // It may be gone already.
             let _ = timeout(shared.limits.head, refuse).await;
@@ -113,6 +136,7 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Shar
 async fn read_head(
     stream: &mut TcpStream,
     input: &mut BytesMut,
+    place: &Place,
 ) -> io::Result<Option<Result<Head, Answer>>> {
     loop {
         match Head::parse(input) {
@@ -121,12 +145,14 @@ async fn read_head(
                 return Ok(Some(Ok(head)));
             }
             Parsed::Bad { status, reason } => return Ok(Some(Err(Answer::new(status, reason)))),
-            Parsed::Incomplete => input.reserve(MAX_HEAD_BYTES - input.len()),
+            // Memory grows with what was sent, not with what might be.
+            Parsed::Incomplete => input.reserve(HEAD_PORTION),
         }
         if stream.read_buf(input).await? == 0 {
             let half = Answer::new(400, "the head ends in the middle");
             return Ok((!input.is_empty()).then_some(Err(half)));
         }
+        place.stir(std::time::Instant::now());
     }
 }
 
@@ -135,7 +161,7 @@ struct Admitted {
     room: Room,
     feed: Feed,
     source: Source,
-    idle: Duration,
+    pace: Pace,
 }
 
 /// Looks at who asks for what.
@@ -179,7 +205,8 @@ async fn admit(head: &Head, peer: SocketAddr, shared: &Shared) -> Result<Admitte
     let feed = shared.supervisor.attach(&room, source.clone(), WallMicros::now()).await;
     let feed = feed.map_err(|refused| Answer::from(&refused))?;
     let idle = Duration::from_millis(room.grace_ms).max(shared.limits.idle);
-    Ok(Admitted { room, feed, source, idle })
+    let pace = Pace::new(idle, shared.limits.slow, Instant::now());
+    Ok(Admitted { room, feed, source, pace })
 }
 
 /// Name, program and address of a source.
@@ -191,9 +218,9 @@ fn description(head: &Head, peer: SocketAddr) -> String {
 
 /// Records a source to its end, and says how it ended.
 async fn record(payload: Payload, admitted: Admitted) {
-    let Admitted { room, feed, source, idle } = admitted;
+    let Admitted { room, feed, source, pace } = admitted;
     let mount = room.slug;
-    let mut recording = Recording { payload, feed, source, idle };
+    let mut recording = Recording { payload, feed, source, pace };
     match recording.run().await {
         Ok(End::Whole) => recording.feed.finish().await,
         Ok(End::Gone) => tracing::info!(mount, "icecast source disconnected"),
@@ -233,7 +260,7 @@ struct Recording {
     payload: Payload,
     feed: Feed,
     source: Source,
-    idle: Duration,
+    pace: Pace,
 }
 
 impl Recording {
@@ -252,9 +279,8 @@ impl Recording {
     /// Waits for enough of the body to tell what it is.
     async fn sniff(&mut self) -> Result<(Bytes, Option<End>), Error> {
         let mut prefix = BytesMut::new();
-        let deadline = Instant::now() + self.idle;
         while prefix.len() < ogg::SNIFF_BYTES {
-            match self.next(deadline).await? {
+            match self.next().await? {
                 Ok(bytes) => prefix.extend_from_slice(&bytes),
                 Err(end) => return Ok((prefix.freeze(), Some(end))),
             }
@@ -262,8 +288,9 @@ impl Recording {
         Ok((prefix.freeze(), None))
     }
 
-    async fn next(&mut self, deadline: Instant) -> Result<Result<Bytes, End>, Error> {
-        timeout_at(deadline, self.payload.next()).await.map_err(|_| Error::Idle(self.idle))?
+    async fn next(&mut self) -> Result<Result<Bytes, End>, Error> {
+        let next = timeout_at(self.pace.deadline(), self.payload.next()).await;
+        next.map_err(|_| self.pace.late())?
     }
 
     /// Ogg Opus: packets as they came. Bytes that give no audio do not put the deadline off.
@@ -271,7 +298,6 @@ impl Recording {
         let mut demuxer = Demuxer::default();
         let mut introduced = false;
         let mut bytes = prefix;
-        let mut deadline = Instant::now() + self.idle;
         loop {
             let events = demuxer.push(&bytes)?;
             if let Some(head) = demuxer.head().filter(|_| !introduced) {
@@ -279,15 +305,16 @@ impl Recording {
                 introduce(&self.feed, &self.source, "ogg/opus", head.channels).await?;
             }
             if !events.is_empty() {
-                self.feed.send(events, WallMicros::now()).await?;
-                deadline = Instant::now() + self.idle;
+                let heard = transcode::length(&events);
+                self.feed.send(events, WallMicros::steady()).await?;
+                self.pace.heard(heard, Instant::now())?;
             }
             if let Some(end) = ended {
                 let rest = demuxer.end()?;
-                self.feed.send(rest, WallMicros::now()).await?;
+                self.feed.send(rest, WallMicros::steady()).await?;
                 return demuxer.error().map_or(Ok(end), |error| Err(error.into()));
             }
-            match self.next(deadline).await? {
+            match self.next().await? {
                 Ok(more) => bytes = more,
                 Err(end) => (ended, bytes) = (Some(end), Bytes::new()),
             }
@@ -298,7 +325,7 @@ impl Recording {
     /// as the thread takes it.
     async fn transcode(&mut self, prefix: Bytes, ended: Option<End>) -> Result<End, Error> {
         let (bytes, outcomes) = thread::start()?;
-        let Self { payload, feed, source, idle } = self;
+        let Self { payload, feed, source, pace } = self;
         let forward = async move {
             let mut next = Ok(prefix);
             let mut ended = ended;
@@ -314,7 +341,7 @@ impl Recording {
             }
             next.map_or_else(Ok, |_| Err(Error::Decoder))
         };
-        let take = take(outcomes, feed, source, *idle);
+        let take = take(outcomes, feed, source, pace);
         tokio::pin!(forward, take);
         tokio::select! {
             // Some formats say themselves where they end.
@@ -330,16 +357,17 @@ async fn take(
     mut outcomes: mpsc::Receiver<Outcome>,
     feed: &Feed,
     source: &Source,
-    idle: Duration,
+    pace: &mut Pace,
 ) -> Result<(), Error> {
-    let mut deadline = Instant::now() + idle;
     loop {
-        let outcome = timeout_at(deadline, outcomes.recv()).await.map_err(|_| Error::Idle(idle))?;
+        let outcome = timeout_at(pace.deadline(), outcomes.recv()).await;
+        let outcome = outcome.map_err(|_| pace.late())?;
         match outcome.ok_or(Error::Decoder)? {
             Outcome::Opened { name, channels } => introduce(feed, source, &name, channels).await?,
             Outcome::Events(events) => {
-                feed.send(events, WallMicros::now()).await?;
-                deadline = Instant::now() + idle;
+                let heard = transcode::length(&events);
+                feed.send(events, WallMicros::steady()).await?;
+                pace.heard(heard, Instant::now())?;
             }
             Outcome::Ended(ended) => return Ok(ended?),
         }
@@ -350,5 +378,5 @@ async fn take(
 async fn introduce(feed: &Feed, source: &Source, what: &str, channels: u8) -> Result<(), Closed> {
     let description = format!("{what}, {}", source.description);
     let source = Source { channels, description, ..source.clone() };
-    feed.introduce(source, WallMicros::now()).await
+    feed.introduce(source, WallMicros::steady()).await
 }

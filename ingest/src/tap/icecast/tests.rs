@@ -3,18 +3,22 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use models::doors::{self, Doors};
 use models::recording::{Origin, State};
 use models::room::{RecordingPolicy, SourceKey};
 use models::{Recording, Room, Ticks};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 
-use super::*;
+use super::run::{Limits, Shared, run_within};
+use crate::Supervisor;
 use crate::ogg::Demuxer;
 use crate::tap::{Event, Source};
 use crate::testing::{Rig, packets, source, until, wall};
@@ -29,15 +33,16 @@ struct Tap {
     rig: Rig,
     supervisor: Supervisor,
     at: SocketAddr,
+    doors: Doors,
     stop: CancellationToken,
 }
 
 impl Tap {
     async fn new() -> Self {
-        Self::within(Limits::default()).await
+        Self::within(Limits::default(), 100).await
     }
 
-    async fn within(limits: Limits) -> Self {
+    async fn within(limits: Limits, places: usize) -> Self {
         let rig = Rig::new().await;
         let stop = CancellationToken::new();
         let supervisor = Supervisor::new(rig.place.clone(), stop.clone());
@@ -48,8 +53,11 @@ impl Tap {
             let rooms = rooms.clone();
             async move { rooms.run().await }
         });
-        tokio::spawn(run_within(listener, db, rooms, limits, stop.clone()));
-        Self { rig, supervisor, at, stop }
+        let silent = Duration::ZERO;
+        let doors = Doors::new(doors::Limits { silent, ..doors::Limits::of(places) });
+        let shared = Shared { db, supervisor: rooms, limits };
+        tokio::spawn(run_within(listener, doors.clone(), shared, stop.clone()));
+        Self { rig, supervisor, at, doors, stop }
     }
 
     async fn room(&self, policy: RecordingPolicy) -> Room {
@@ -151,9 +159,9 @@ async fn ffmpeg(arguments: &[&str]) {
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)
-        .output()
-        .await
-        .expect("ffmpeg is installed");
+        .output();
+    let done = tokio::time::timeout(std::time::Duration::from_secs(120), done).await;
+    let done = done.expect("ffmpeg ends").expect("ffmpeg is installed");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
@@ -216,7 +224,7 @@ async fn a_body_that_comes_with_its_head_is_not_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_let_in_is_told_why_and_writes_nothing() {
     let limits = Limits { head: Duration::from_millis(300), ..Limits::default() };
-    let tap = Tap::within(limits).await;
+    let tap = Tap::within(limits, 100).await;
     let room = tap.room(RecordingPolicy::Auto).await;
     let never = tap.room(RecordingPolicy::Never).await;
     let keyless = tap.rig.room(RecordingPolicy::Auto, 400).await;
@@ -336,7 +344,7 @@ async fn what_cannot_be_read_ends_the_connection_and_what_was_recorded_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_without_audio_is_disconnected_however_busy_it_looks() {
     let limits = Limits { idle: Duration::from_millis(300), ..Limits::default() };
-    let tap = Tap::within(limits).await;
+    let tap = Tap::within(limits, 100).await;
     for silent in [true, false] {
         let room = tap.room(RecordingPolicy::Auto).await;
         let line = format!("PUT /{} HTTP/1.1", room.slug);
@@ -359,22 +367,23 @@ async fn a_source_without_audio_is_disconnected_however_busy_it_looks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_connection_too_many_waits_for_a_place() {
-    let limits = Limits { connections: 1, ..Limits::default() };
-    let tap = Tap::within(limits).await;
+async fn a_stranger_makes_way_for_a_source_and_a_source_for_nobody() {
+    let tap = Tap::within(Limits::default(), 1).await;
     let room = tap.room(RecordingPolicy::Auto).await;
     let line = format!("PUT /{} HTTP/1.1", room.slug);
     let request = head(&line, KEY, "Content-Type: audio/ogg\r\n");
-    let mut first = tap.connect(&request).await;
-    assert!(answer(&mut first).await.contains(" 200 "));
-    let mut second = tap.connect("nonsense").await;
-    let mut byte = [0];
-    let waited = tokio::time::timeout(Duration::from_millis(100), second.read(&mut byte)).await;
-    assert!(waited.is_err(), "it was answered while the only place was taken");
-    drop(first);
-    let mut told = String::new();
-    let _ = second.read_to_string(&mut told).await;
-    assert!(told.starts_with("HTTP/1.1 400 "), "{told}");
+    let mut stranger = tap.connect("PUT /").await;
+    until(|| async { (tap.doors.taken() == 1).then_some(()) }).await;
+    let mut source = tap.connect(&request).await;
+    assert!(answer(&mut source).await.contains(" 200 "));
+    // Without an answer; a reset where its last bytes had not been read yet.
+    let mut told = Vec::new();
+    let _ = stranger.read_to_end(&mut told).await;
+    assert_eq!(told, b"");
+    assert!(tap.told(&request).await.starts_with("HTTP/1.1 503 "));
+    drop(source);
+    until(|| async { (tap.doors.taken() == 0).then_some(()) }).await;
+    assert!(tap.told("nonsense").await.starts_with("HTTP/1.1 400 "));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,8 +20,9 @@ use crate::Supervisor;
 /// How often the rooms are looked at without being told of a change, and how soon a port that could
 /// not be bound is tried again.
 const RESCAN: Duration = Duration::from_secs(3);
-/// What the kernel is asked to hold for us: 20 s of ten 50 kB/s streams, far more than we are ever
-/// busy for. It may grant less (`net.core.rmem_max`).
+/// What the kernel is asked to hold for us: about a minute of 20 ms packets, each of which takes it
+/// more than a kilobyte, far more than we are ever busy for. It may grant less
+/// (`net.core.rmem_max`; Linux' usual 208 KiB are four seconds).
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Keeps a socket bound for each room that has an RTP port, until `shutdown`; its sources then count
@@ -117,13 +118,15 @@ impl Ports {
 
     fn open(&mut self, id: RoomId, port: u16, room: Room) {
         let address = SocketAddr::new(self.bind, port);
-        match bind(address) {
-            Ok(socket) => {
+        let (sender, watched) = watch::channel(room.clone());
+        let tap = bind(address)
+            .and_then(|socket| port::Port::new(socket, watched, self.supervisor.clone()));
+        match tap {
+            Ok(tap) => {
                 self.failed.remove(&id);
-                tracing::info!(room = room.slug, %address, "rtp port open");
-                let (room, watched) = watch::channel(room);
-                let stop = CancellationToken::new();
-                let tap = port::Port::new(socket, watched, self.supervisor.clone());
+                let receive_buffer_bytes = tap.receive_buffer();
+                tracing::info!(room = room.slug, %address, receive_buffer_bytes, "rtp port open");
+                let (room, stop) = (sender, CancellationToken::new());
                 let task = tokio::spawn(tap.run(stop.clone()));
                 self.open.insert(id, Open { port, room, stop, task });
             }

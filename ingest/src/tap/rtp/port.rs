@@ -1,15 +1,22 @@
 //! One room's port: drains the socket into the [`Receiver`] and hands its output to the room's feed.
 //! Whether anything is kept is decided behind the feed: without one, audio is dropped here.
+//!
+//! After this process has stood still (stopped, starved, paused with its machine) the runtime may
+//! fire timers before it has looked at sockets, and says of them what it knew before. So the socket
+//! itself is asked, and time passes for the receiver only up to the moment at which the socket was
+//! last seen empty: what waits there did arrive, and comes first.
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use models::{Room, WallMicros};
+use models::{Room, WallMicros, steady};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Output, Receiver};
@@ -25,9 +32,9 @@ const BATCH: usize = 1024;
 /// Longer datagrams are no audio that anyone sends: 120 ms of Opus at its highest rate take 8 kB.
 const DATAGRAM_MAX: usize = 16 * 1024;
 
-/// Outputs that may wait while the room is busy: five minutes of 20 ms packets. After that the
-/// kernel's buffer fills, and then packets are lost.
-const BACKLOG: usize = 16 * 1024;
+/// Bytes of output that may wait while the room is busy: more than five minutes of 20 ms packets at
+/// 32 kb/s. After that the kernel's buffer fills, and then packets are lost.
+const BACKLOG: usize = 4 << 20;
 
 pub(super) struct Port {
     wire: Wire,
@@ -48,36 +55,59 @@ pub(super) struct Port {
 /// The socket, and what makes sense of what comes out of it.
 struct Wire {
     socket: UdpSocket,
+    /// The same socket, to be asked without the runtime.
+    direct: std::net::UdpSocket,
     receiver: Receiver,
-    /// Origin of the receiver's clock.
-    began: Instant,
+    /// When the socket was last seen empty.
+    empty: Duration,
 }
 
 impl Wire {
-    fn now(&self) -> Duration {
-        self.began.elapsed()
+    fn new(socket: UdpSocket) -> io::Result<Self> {
+        let direct = socket.as_fd().try_clone_to_owned()?.into();
+        Ok(Self { socket, direct, receiver: Receiver::new(), empty: steady::now() })
+    }
+
+    /// The next datagram, if one waits.
+    fn next(&self, datagram: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match self.direct.recv_from(datagram) {
+            // Here the runtime learns, too, that there is nothing.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.socket.try_recv_from(datagram)
+            }
+            received => received,
+        }
     }
 
     /// Reads datagrams until there are none, or [`BATCH`].
     fn drain(&mut self) -> io::Result<()> {
         let mut datagram = [0; DATAGRAM_MAX];
         for _ in 0..BATCH {
-            match self.socket.try_recv_from(&mut datagram) {
+            let before = steady::now();
+            match self.next(&mut datagram) {
                 Ok((length, from)) => {
-                    self.receiver.datagram(from, &datagram[..length], self.began.elapsed());
+                    self.receiver.datagram(from, &datagram[..length], steady::now());
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.empty = before;
+                    break;
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
+    /// The receiver's next output, by the time up to which everything was read.
+    fn poll(&mut self) -> Option<Output> {
+        self.receiver.poll(self.empty)
+    }
+
     /// Waits for a datagram or the receiver's deadline, and reads what there is.
     async fn read(&mut self, mut timer: Pin<&mut Sleep>) -> io::Result<()> {
         let deadline = self.receiver.next_deadline();
         if let Some(deadline) = deadline {
-            let deadline = (self.began + deadline).into();
+            let deadline = Instant::now() + deadline.saturating_sub(steady::now());
             // The away deadline moves on with each packet: a timer that fires too early costs less
             // than moving it each time.
             if timer.is_elapsed() || deadline < timer.deadline() {
@@ -88,7 +118,6 @@ impl Wire {
             ready = self.socket.readable() => ready?,
             () = timer, if deadline.is_some() => {}
         }
-        // Before the receiver learns what time it is: what waits here did arrive.
         self.drain()
     }
 
@@ -96,7 +125,7 @@ impl Wire {
     /// and a source does not look as if it were away because we were busy.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
-        while self.receiver.waiting() < BACKLOG {
+        while self.receiver.waiting_bytes() < BACKLOG {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
@@ -117,9 +146,9 @@ impl Port {
         socket: UdpSocket,
         room: watch::Receiver<Room>,
         supervisor: Supervisor,
-    ) -> Self {
-        Self {
-            wire: Wire { socket, receiver: Receiver::new(), began: Instant::now() },
+    ) -> io::Result<Self> {
+        Ok(Self {
+            wire: Wire::new(socket)?,
             room,
             supervisor,
             source: None,
@@ -128,7 +157,12 @@ impl Port {
             refused: None,
             events: Vec::new(),
             arrived: Duration::ZERO,
-        }
+        })
+    }
+
+    /// How many bytes the kernel holds for us while we are busy; 0: it does not say.
+    pub(super) fn receive_buffer(&self) -> usize {
+        socket2::SockRef::from(&self.wire.socket).recv_buffer_size().unwrap_or(0)
     }
 
     /// Serves the port until `stop`. Its source then counts as gone away.
@@ -152,7 +186,7 @@ impl Port {
     }
 
     async fn hand_on(&mut self) {
-        while let Some(output) = self.wire.receiver.poll(self.wire.now()) {
+        while let Some(output) = self.wire.poll() {
             match output {
                 Output::Media { event, arrival } => {
                     self.events.push(event);
@@ -199,19 +233,17 @@ impl Port {
         }
         let events = std::mem::take(&mut self.events);
         let Some(feed) = &self.feed else { return };
-        let since = self.wire.now().saturating_sub(self.arrived);
-        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-        let arrived = WallMicros(WallMicros::now().0.saturating_sub(since));
+        let arrived = steady::wall(self.arrived);
         if self.wire.meanwhile(feed.send(events, arrived)).await.is_err() {
             tracing::info!(room = self.slug(), "room takes no more from the rtp source");
             self.feed = None;
-            self.ask_at = self.wire.now() + ATTACH_EVERY;
+            self.ask_at = steady::now() + ATTACH_EVERY;
         }
     }
 
     /// Asks for a feed, unless that was just done.
     async fn attach(&mut self) {
-        let now = self.wire.now();
+        let now = steady::now();
         let Some(source) = self.source.clone() else { return };
         if now < self.ask_at {
             return;
@@ -248,12 +280,30 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn what_waits_is_read_before_the_runtime_knows_of_it() {
+        let address = (std::net::Ipv4Addr::LOCALHOST, 0);
+        let socket = UdpSocket::bind(address).await.unwrap();
+        let mixer = std::net::UdpSocket::bind(address).unwrap();
+        mixer.connect(socket.local_addr().unwrap()).unwrap();
+        let mut wire = Wire::new(socket).unwrap();
+        let began = wire.empty;
+        for n in 0..50 {
+            mixer.send(&[0x80, 111, 0, n, 0, 0, n, 0, 0, 0, 0, 7, 0xF8, 1]).unwrap();
+        }
+        // No turn of the runtime in between: it has not looked at the socket, as after a stop.
+        wire.drain().unwrap();
+        assert!(wire.empty > began);
+        let heard = std::iter::from_fn(|| wire.poll());
+        assert_eq!(heard.filter(|output| matches!(output, Output::Media { .. })).count(), 50);
+    }
+
+    #[tokio::test]
     async fn the_socket_is_read_while_the_room_is_busy() {
         let address = (std::net::Ipv4Addr::LOCALHOST, 0);
         let socket = UdpSocket::bind(address).await.unwrap();
         let mixer = std::net::UdpSocket::bind(address).unwrap();
         mixer.connect(socket.local_addr().unwrap()).unwrap();
-        let mut wire = Wire { socket, receiver: Receiver::new(), began: Instant::now() };
+        let mut wire = Wire::new(socket).unwrap();
         let busy = async {
             for n in 0..100 {
                 mixer.send(&[0x80, 111, 0, n, 0, 0, n, 0, 0, 0, 0, 7, 0xF8, 1]).unwrap();
@@ -262,6 +312,6 @@ mod tests {
             "done"
         };
         assert_eq!(wire.meanwhile(busy).await, "done");
-        assert!(wire.receiver.waiting() > 2, "{}", wire.receiver.waiting());
+        assert!(wire.receiver.waiting_bytes() > 1_000, "{}", wire.receiver.waiting_bytes());
     }
 }

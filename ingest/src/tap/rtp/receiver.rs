@@ -5,8 +5,19 @@
 //! lost. While it is active, others are not heard:
 //! - another *address* is ignored until the source has been away for [`AWAY`];
 //! - another SSRC, payload type or run of numbers from the *same* address takes over once the
-//!   source has been quiet for [`QUIET`]: its sender has begun anew. Media time goes on by arrival,
-//!   and what it sent meanwhile is not lost.
+//!   source has been quiet for [`QUIET`], which is longer than silence on purpose takes between two
+//!   packets: its sender has begun anew. Media time goes on by arrival, and what it sent meanwhile
+//!   is not lost;
+//! - the source's own packets that come up to two seconds too late begin nothing. (A sender that
+//!   begins anew at the same number and timestamp within that time is taken for them.)
+//!
+//! **When time passes.** In [`Receiver::poll`] only. A driver that has stood still (a busy machine, a
+//! stopped process) first hands over every datagram that waited and polls then: nothing is given up
+//! that had arrived, and no source is away that has been sending.
+//!
+//! **Memory.** Whatever comes, a receiver holds at most 64 packets of its source (see the timeline),
+//! and 256 packets or 256 KiB of one candidate. What waits in the output
+//! ([`Receiver::waiting_bytes`]) is its driver's to bound.
 //!
 //! **What is dropped** is counted, and said in one [`Output::Trouble`] a reason and
 //! `TROUBLE_EVERY`. RTCP on the same port is ignored without a word.
@@ -29,10 +40,15 @@ use crate::timeline::{self, Counts, Taken, Timeline};
 /// A source that has not been heard for this long is away.
 pub const AWAY: Duration = Duration::from_secs(2);
 /// How long a source must be quiet before a new one from the same address takes over: longer than
-/// the jitter of packets that are merely out of order.
-pub const QUIET: Duration = Duration::from_millis(150);
+/// the jitter of packets that are merely out of order, and than the 400 ms at which a sender that is
+/// silent on purpose gives signs of life (libopus).
+pub const QUIET: Duration = Duration::from_millis(500);
 /// Packets of a source that is not believed yet: more than [`QUIET`] of the shortest (2.5 ms) ones.
-const CANDIDATE_MAX: usize = 64;
+const CANDIDATE_MAX: usize = 256;
+/// Their payloads' bytes: [`QUIET`] of Opus at its highest rate is an eighth.
+const CANDIDATE_BYTES: usize = 256 * 1024;
+/// What an output takes beside its payload, roughly.
+const OUTPUT_BYTES: usize = 128;
 /// How close two numbers must be to belong together.
 const CLOSE: u16 = 16;
 
@@ -48,7 +64,8 @@ pub enum Output {
     Media {
         /// What it is.
         event: Event,
-        /// When the packet arrived that it came with.
+        /// When its end would have arrived, had nothing delayed it: steady from one to the next. Never
+        /// later than the packet that it came with.
         arrival: Duration,
     },
     /// The source has not been heard for [`AWAY`]. The next one begins anew.
@@ -87,7 +104,35 @@ pub struct Receiver {
     active: Option<Active>,
     candidate: Option<Candidate>,
     troubles: Troubles,
-    output: VecDeque<Output>,
+    output: Queue,
+}
+
+/// Output that waits to be taken.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Output>,
+    bytes: usize,
+}
+
+impl Queue {
+    fn push(&mut self, output: Output) {
+        self.bytes += size(&output);
+        self.waiting.push_back(output);
+    }
+
+    fn pop(&mut self) -> Option<Output> {
+        let output = self.waiting.pop_front()?;
+        self.bytes -= size(&output);
+        Some(output)
+    }
+}
+
+/// What an output takes, roughly.
+fn size(output: &Output) -> usize {
+    match output {
+        Output::Media { event: Event::Packet(packet), .. } => packet.data.len() + OUTPUT_BYTES,
+        _ => OUTPUT_BYTES,
+    }
 }
 
 /// What makes a source that one.
@@ -115,6 +160,8 @@ struct Active {
     /// First byte of its last Opus packet, by which silence is made.
     toc: u8,
     heard: Duration,
+    /// The time of the last packet that came out, and of what has been added since.
+    time: Duration,
     packets: u64,
     /// What has been reported of its counts.
     known: Counts,
@@ -125,9 +172,23 @@ struct Active {
 struct Candidate {
     key: Key,
     packets: VecDeque<timeline::Packet>,
+    bytes: usize,
 }
 
 impl Candidate {
+    fn new(key: Key, packet: timeline::Packet) -> Self {
+        Self { key, bytes: packet.data.len(), packets: [packet].into() }
+    }
+
+    fn add(&mut self, packet: timeline::Packet) {
+        self.bytes += packet.data.len();
+        self.packets.push_back(packet);
+        while self.packets.len() > CANDIDATE_MAX || self.bytes > CANDIDATE_BYTES {
+            let Some(oldest) = self.packets.pop_front() else { return };
+            self.bytes -= oldest.data.len();
+        }
+    }
+
     /// How far `sequence` is from the last packet's; `None`: this is not its source, or not in time.
     fn distance(&self, key: Key, sequence: u16, now: Duration) -> Option<u16> {
         let last = self.packets.back()?;
@@ -144,9 +205,8 @@ impl Receiver {
         Self::default()
     }
 
-    /// Takes a datagram that `from` sent. It may be anything.
+    /// Takes a datagram that `from` sent. It may be anything. Lets no time pass.
     pub fn datagram(&mut self, from: SocketAddr, datagram: &[u8], arrival: Duration) {
-        self.expire(arrival);
         if packet::is_rtcp(datagram) {
             return;
         }
@@ -157,10 +217,11 @@ impl Receiver {
     }
 
     /// Lets time pass, and gives the next piece of output. Call it until there is none: after each
-    /// batch of datagrams, and when [`Self::next_deadline`] has come.
+    /// batch of datagrams, and when [`Self::next_deadline`] has come. `now` is a time up to which all
+    /// datagrams that arrived were handed over.
     pub fn poll(&mut self, now: Duration) -> Option<Output> {
         self.expire(now);
-        self.output.pop_front()
+        self.output.pop()
     }
 
     /// When [`Self::poll`] next has something to do, unless a datagram comes before.
@@ -171,9 +232,15 @@ impl Receiver {
         Some(active.timeline.next_deadline().map_or(away, |held| held.min(away)))
     }
 
-    /// How many pieces of output wait to be taken.
-    pub(super) fn waiting(&self) -> usize {
-        self.output.len()
+    #[cfg(test)]
+    pub(super) fn candidate_bytes(&self) -> usize {
+        self.candidate.as_ref().map_or(0, |candidate| candidate.bytes)
+    }
+
+    /// How many bytes of output wait to be taken, roughly.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.output.bytes
     }
 
     fn expire(&mut self, now: Duration) {
@@ -183,7 +250,7 @@ impl Receiver {
         // Nothing is held for so long, so that the timeline has nothing left.
         if let Some(mut gone) = self.active.take_if(|active| now >= active.heard + AWAY) {
             gone.flush(&mut self.output);
-            self.output.push_back(Output::Away(gone.summary()));
+            self.output.push(Output::Away(gone.summary()));
         }
     }
 
@@ -208,8 +275,9 @@ impl Receiver {
                         self.forget(arrival);
                         return self.pump();
                     }
-                    Taken::Duplicate => return,
-                    Taken::Late | Taken::Far => {}
+                    // What is merely late begins nothing.
+                    Taken::Duplicate | Taken::Late => return,
+                    Taken::Far => {}
                 }
             }
         }
@@ -224,15 +292,10 @@ impl Receiver {
         });
         match known {
             Some((_, 0)) => return,
-            Some((candidate, _)) => {
-                candidate.packets.push_back(packet);
-                if candidate.packets.len() > CANDIDATE_MAX {
-                    candidate.packets.pop_front();
-                }
-            }
+            Some((candidate, _)) => candidate.add(packet),
             None => {
                 self.forget(now);
-                self.candidate = Some(Candidate { key, packets: [packet].into() });
+                self.candidate = Some(Candidate::new(key, packet));
             }
         }
         let quiet = self.active.as_ref().is_none_or(|a| now.saturating_sub(a.heard) >= QUIET);
@@ -245,12 +308,14 @@ impl Receiver {
 
     /// Makes a candidate the source.
     fn adopt(&mut self, candidate: Candidate) {
-        let Candidate { key, mut packets } = candidate;
+        let Candidate { key, mut packets, .. } = candidate;
         let Some(base) = packets.front().map(|packet| packet.sequence) else { return };
         let order = |packet: &timeline::Packet| packet.sequence.wrapping_sub(base) as i16;
         packets.make_contiguous().sort_by_key(order);
-        let (Some(first), Some(last)) = (packets.pop_front(), packets.back()) else { return };
-        let heard = last.arrival.max(first.arrival);
+        let Some(heard) = packets.iter().map(|packet| packet.arrival).max() else { return };
+        let undelayed = timeline::undelayed(&packets, key.codec.unit());
+        let Some(mut first) = packets.pop_front() else { return };
+        first.arrival = undelayed.unwrap_or(first.arrival);
         let transcoder = match key.codec {
             Codec::Opus => None,
             Codec::Pcmu | Codec::Pcma => match Transcoder::new() {
@@ -271,12 +336,12 @@ impl Receiver {
                 active.flush(&mut self.output);
                 (active.key, active.transcoder, active.heard) = (key, transcoder, heard);
                 active.timeline.restart(first, key.codec.unit());
-                self.output.push_back(Output::Changed(key.describe()));
+                self.output.push(Output::Changed(key.describe()));
             }
             None => {
                 let description = key.describe();
                 let source = Source { origin: Origin::Rtp, channels, description };
-                self.output.push_back(Output::Started(source));
+                self.output.push(Output::Started(source));
                 let timeline = Timeline::new(first, key.codec.unit());
                 self.active = Some(Active::new(key, timeline, transcoder, heard));
             }
@@ -316,7 +381,7 @@ impl Receiver {
 
     fn trouble(&mut self, trouble: Trouble, now: Duration) {
         if let Some(times) = self.troubles.count(&trouble, now) {
-            self.output.push_back(Output::Trouble { trouble, times });
+            self.output.push(Output::Trouble { trouble, times });
         }
     }
 }
@@ -324,7 +389,7 @@ impl Receiver {
 impl Active {
     fn new(key: Key, timeline: Timeline, transcoder: Option<Transcoder>, heard: Duration) -> Self {
         let known = Counts::default();
-        Self { key, timeline, transcoder, toc: 0, heard, packets: 0, known }
+        Self { key, timeline, transcoder, toc: 0, heard, time: heard, packets: 0, known }
     }
 
     fn summary(&self) -> Summary {
@@ -333,7 +398,7 @@ impl Active {
         Summary { packets: self.packets, duplicates, late, missing, jumps, drift_us }
     }
 
-    fn media(&mut self, media: timeline::Output, output: &mut VecDeque<Output>) {
+    fn media(&mut self, media: timeline::Output, output: &mut Queue) {
         match media {
             timeline::Output::Packet(packet) => {
                 self.packets += 1;
@@ -353,12 +418,13 @@ impl Active {
     }
 
     /// One packet as it is to be stored.
-    fn audio(&mut self, packet: timeline::Packet, output: &mut VecDeque<Output>) {
+    fn audio(&mut self, packet: timeline::Packet, output: &mut Queue) {
         let timeline::Packet { arrival, duration, data, .. } = packet;
+        self.time = arrival;
         let mut toc = self.toc;
         let mut stored = |packet: archive::Packet| {
             toc = packet.data.first().copied().unwrap_or(toc);
-            output.push_back(Output::Media { event: Event::Packet(packet), arrival });
+            output.push(Output::Media { event: Event::Packet(packet), arrival });
         };
         let encoded = match &mut self.transcoder {
             None => {
@@ -375,16 +441,16 @@ impl Active {
     }
 
     /// Hands on what waits in the transcoder for a whole frame.
-    fn flush(&mut self, output: &mut VecDeque<Output>) {
-        let arrival = self.heard;
+    fn flush(&mut self, output: &mut Queue) {
+        let arrival = self.time;
         let Some(transcoder) = &mut self.transcoder else { return };
         // What cannot be encoded is less than 20 ms.
         let _ = transcoder.flush(|packet| {
-            output.push_back(Output::Media { event: Event::Packet(packet), arrival });
+            output.push(Output::Media { event: Event::Packet(packet), arrival });
         });
     }
 
-    fn event(&self, event: Event, output: &mut VecDeque<Output>) {
-        output.push_back(Output::Media { event, arrival: self.heard });
+    fn event(&self, event: Event, output: &mut Queue) {
+        output.push(Output::Media { event, arrival: self.time });
     }
 }

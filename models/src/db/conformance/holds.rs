@@ -32,6 +32,21 @@ pub(super) async fn a_worker_takes_hold_of_what_is_free(place: &Place) {
     assert_eq!((third.hold.epoch, third.take), (4, 2), "never the same take again");
 }
 
+pub(super) async fn a_full_disk_is_told_unless_another_has_room(place: &Place) {
+    let db = place.open().await;
+    let (ann, bob) = (worker("ann"), worker("bob"));
+    assert!(!db.is_short(at(10)).await.unwrap());
+    db.set_short(&ann, Some(at(20))).await.unwrap();
+    db.keep_worker(&ann, at(10)).await.unwrap();
+    assert!(db.is_short(at(10)).await.unwrap());
+    assert!(!db.is_short(at(20)).await.unwrap(), "nobody has said so for a while");
+    db.keep_worker(&bob, at(10)).await.unwrap();
+    assert!(!db.is_short(at(10)).await.unwrap(), "bob has room");
+    assert!(db.is_short(at(16)).await.unwrap(), "bob is gone");
+    db.set_short(&ann, None).await.unwrap();
+    assert!(!db.is_short(at(16)).await.unwrap());
+}
+
 pub(super) async fn a_loose_grip_makes_way_for_a_source(place: &Place) {
     let db = place.open().await;
     let id = recording(&db, "room", State::Live).await.id;

@@ -1,9 +1,11 @@
 //! What every engine has to do: the same cases on each, run by [`suite!`] on an async function that
 //! gives a place for a fresh database.
 
+mod batches;
 mod beginnings;
 mod chunks;
 mod crowds;
+mod edits;
 mod holds;
 mod jobs;
 mod leases;
@@ -11,6 +13,7 @@ mod moving;
 mod notices;
 mod places;
 mod queue;
+mod receipts;
 mod recordings;
 mod rooms;
 mod schemas;
@@ -57,6 +60,7 @@ macro_rules! suite {
                 a_recording_that_is_over_takes_no_chunk,
             }
             holds {
+                a_full_disk_is_told_unless_another_has_room,
                 a_worker_takes_hold_of_what_is_free,
                 a_loose_grip_makes_way_for_a_source,
                 a_worker_without_hold_writes_nothing,
@@ -82,6 +86,20 @@ macro_rules! suite {
                 hosts_take_turns_however_they_come,
                 what_comes_back_stands_at_the_head,
             }
+            batches {
+                weights_that_are_asked_for_are_waited_for,
+                a_recording_is_worked_on_once_at_a_time,
+                a_paused_batch_waits_and_goes_on,
+                a_paused_batch_holds_what_waits_to_be_tried_again,
+                a_cancelled_batch_is_over,
+                what_has_been_done_or_waits_is_not_done_again,
+                terms_select_recordings,
+                what_a_job_took_adds_up,
+                a_version_may_be_made_without_being_shown,
+                an_older_version_does_not_take_the_place_of_a_newer,
+                versions_in_the_making_do_not_harm_each_other,
+                how_long_it_takes_follows_from_what_was_done,
+            }
             leases {
                 eight_workers_get_each_of_a_thousand_jobs_once,
                 limits_hold_against_eight_workers,
@@ -106,11 +124,23 @@ macro_rules! suite {
                 a_job_writes_to_its_own_recording_only,
                 speakers_are_replaced_whole,
             }
+            edits {
+                a_complete_version_may_be_shown_and_rolled_back,
+                an_edit_outlives_the_version_it_was_made_on,
+                an_edit_of_what_has_changed_is_refused,
+                an_edit_is_undone_after_those_made_over_it,
+                a_speaker_is_renamed_in_the_whole_recording,
+                eight_people_edit_a_recording_and_none_in_vain,
+            }
             moving {
                 a_recording_is_moved_whole,
                 what_was_still_to_be_done_is_done_at_the_destination,
                 what_is_not_at_rest_is_not_moved,
                 a_room_is_moved_once_and_its_name_stays_unique,
+            }
+            receipts {
+                what_has_ended_wants_one_receipt,
+                rows_are_mended_as_they_were_seen_or_not_at_all,
             }
             crowds {
                 a_name_or_a_port_goes_to_one_of_eight,

@@ -2,7 +2,9 @@ use super::transcripts::{begin, commit, import, secs, segment};
 use super::*;
 use crate::chunk::{Anchor, Gap, GapCause};
 use crate::db::Whole;
+use crate::edit::{Subject, Wanted};
 use crate::job;
+use crate::receipt::{Receipt, Signature};
 use crate::recording::EndReason;
 use crate::speaker::{KnownBy, Speaker};
 
@@ -44,6 +46,28 @@ async fn ended(db: &Db) -> RecordingId {
     commit(db, &lease, words.id, 8, &[segment(0), segment(1)]).await.unwrap();
     db.complete_transcript(&lease, words.id, at(23)).await.unwrap();
     db.finish_job(&lease, at(23)).await.unwrap();
+    let rename = Wanted {
+        subject: Subject::Speaker("S1".into()),
+        version: None,
+        replaced: "Ada".into(),
+        text: "Ada L.".into(),
+        made_by: String::new(),
+    };
+    db.make_edit(id, &rename, at(24)).await.unwrap();
+    db.undo_edit(id, 1, at(24)).await.unwrap();
+    db.make_edit(id, &rename, at(24)).await.unwrap();
+    let wanted = db.receipt_wanted(id).await.unwrap();
+    let signature = Some(Signature { public_key: "a2V5".into(), bytes: "c2ln".into() });
+    let receipt = Receipt {
+        number: 1,
+        sha256: [1; 32],
+        body: "{}".into(),
+        root: [2; 32],
+        chunks: 2,
+        signature,
+        made_at: at(24),
+    };
+    db.add_receipt(id, &receipt, &wanted).await.unwrap();
     id
 }
 
@@ -53,6 +77,8 @@ pub(super) async fn a_recording_is_moved_whole(place: &Place) {
     let id = ended(&here).await;
     let moved = whole(&here, id, at(30)).await;
     assert_eq!((moved.chunks.len(), moved.gaps.len(), moved.anchors.len()), (2, 1, 2));
+    assert_eq!((moved.receipts.len(), moved.is_receipted), (1, true));
+    assert_eq!(moved.edits.len(), 2);
     assert_eq!((moved.transcripts[0].1.len(), moved.speakers.len(), moved.jobs.len()), (2, 1, 2));
 
     let refused = there.take_in(&moved, at(31)).await;

@@ -26,7 +26,8 @@ async fn both_engines_have_the_same_schema() {
         "unique in transcripts: recording_id, version",
         "recordings refers by room_id to rooms (id), on delete no action",
         "turns refers by recording_id, label to speakers (recording_id, label), on delete cascade",
-        "unique index jobs_one_open_a_kind on jobs: recording_id, kind, partial",
+        "unique index jobs_one_open_a_kind on jobs: recording_id, kind, weights_sha256, partial",
+        "unique index jobs_one_running_a_kind on jobs: recording_id, kind, partial",
     ] {
         assert!(here.contains(known), "{known:?} is missing in {here:#?}");
     }

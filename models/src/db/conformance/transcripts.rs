@@ -5,7 +5,7 @@ use crate::id::TranscriptId;
 use crate::recording::EndReason;
 use crate::speaker::{KnownBy, Speaker};
 use crate::time::Span;
-use crate::transcript::{MadeBy, Segment, State as Words, Suppressed, Word};
+use crate::transcript::{Coverage, MadeBy, Segment, State as Words, Suppressed, Word};
 
 pub(super) fn made_by(weights: &str) -> MadeBy {
     MadeBy {
@@ -33,7 +33,12 @@ pub(super) fn segment(ordinal: u32) -> Segment {
         text: "Naïve \"words\" <b>".into(),
         speaker: (ordinal % 2 == 1).then(|| "S1".into()),
         confidence: 0.1,
-        suppressed: (ordinal == 2).then_some(Suppressed::LowConfidence),
+        language: (ordinal == 1).then(|| "de".into()),
+        suppressed: match ordinal {
+            2 => Some(Suppressed::LowConfidence),
+            3 => Some(Suppressed::Phantom),
+            _ => None,
+        },
         words: vec![word(0, "Naïve", 0.3), word(2, "\"words\"", 1.0), word(3, "<b>", 1e-7)],
     }
 }
@@ -58,7 +63,8 @@ pub(super) async fn commit(
     segments: &[Segment],
 ) -> crate::db::Result<()> {
     let (covered, total) = (Ticks::from_secs(covered), Ticks::from_secs(40));
-    db.commit_window(lease, transcript, covered, segments, total, at(22)).await
+    let coverage = Coverage { speech: Ticks::from_secs(3), bare: vec![secs(1, 2)] };
+    db.commit_window(lease, transcript, covered, (segments, &coverage), total, at(22)).await
 }
 
 pub(super) async fn words_are_read_as_they_were_written(place: &Place) {
@@ -70,15 +76,21 @@ pub(super) async fn words_are_read_as_they_were_written(place: &Place) {
     assert_eq!((begun.created_at, begun.completed_at), (at(21), None));
     assert_eq!(begun.made_by, made_by("base.en"));
 
-    let segments = [segment(0), segment(1), segment(2)];
+    let segments = [segment(0), segment(1), segment(2), segment(3)];
     assert_eq!(db.last_segment(begun.id).await.unwrap(), None);
     commit(&db, &lease, begun.id, 30, &segments).await.unwrap();
     assert_eq!(db.last_segment(begun.id).await.unwrap().as_ref(), segments.last());
     assert_eq!(db.segments(begun.id, 0).await.unwrap(), segments);
     assert_eq!(db.segments(begun.id, 2).await.unwrap(), segments[2..]);
-    assert_eq!(db.segments(begun.id, 3).await.unwrap(), []);
+    assert_eq!(db.segments(begun.id, 4).await.unwrap(), []);
+    let grown = db.transcript_version(id, Some(1)).await.unwrap().unwrap().coverage;
+    assert_eq!((grown.speech, grown.bare), (Ticks::from_secs(3), vec![secs(1, 2)]));
+    commit(&db, &lease, begun.id, 40, &[]).await.unwrap();
+    let grown = db.transcript_version(id, Some(1)).await.unwrap().unwrap().coverage;
+    assert_eq!((grown.speech, grown.bare.len()), (Ticks::from_secs(6), 2));
+    assert!((grown.share().unwrap() - 2.0 / 3.0).abs() < 1e-9);
     let job = db.job(lease.job_id).await.unwrap();
-    assert_eq!((job.done, job.total), (Ticks::from_secs(30), Ticks::from_secs(40)));
+    assert_eq!((job.done, job.total), (Ticks::from_secs(40), Ticks::from_secs(40)));
 }
 
 pub(super) async fn a_confidence_that_is_no_number_is_none(place: &Place) {
