@@ -20,7 +20,8 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use models::doors::{Doors, Full, Place};
+use models::doors::{Doors, Place};
+use models::refusal::Refusals;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -47,6 +48,11 @@ const LIMITS: Limits = Limits { head: Duration::from_secs(15), silent: Duration:
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Fields of a head.
 const MAX_FIELDS: usize = 64;
+/// How many that found no place may be told so at once.
+const REFUSALS: usize = 64;
+/// What they are told.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+    Content-Length: 0\r\n\r\n";
 
 /// Serves `router` to whom `doors` let in on `listener`, until `shutdown`; answers under way are
 /// finished, for five seconds at most.
@@ -68,6 +74,7 @@ async fn serve_within(
 ) {
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
+    let refusals = Refusals::new(REFUSALS);
     let accept = async {
         loop {
             let (stream, address) = match listener.accept().await {
@@ -85,7 +92,14 @@ async fn serve_within(
                     let cut = cut.clone();
                     connections.spawn(async move { cut.run_until_cancelled(talk).await });
                 }
-                Err(full) => refuse(&stream, full),
+                Err(full) => {
+                    tracing::debug!(%full, "a connection was refused");
+                    if let Some(telling) = refusals.refuse(stream, FULL.to_vec()) {
+                        let shutdown = shutdown.clone();
+                        connections
+                            .spawn(async move { shutdown.run_until_cancelled(telling).await });
+                    }
+                }
             }
         }
     };
@@ -103,16 +117,6 @@ async fn serve_within(
 fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-/// Tells it so, without waiting for anything.
-fn refuse(stream: &TcpStream, full: Full) {
-    tracing::debug!(%full, "a connection was refused");
-    // A small answer into an empty socket: it fits, or nobody is there.
-    let _ = stream.try_write(
-        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
-          Content-Length: 0\r\n\r\n",
-    );
 }
 
 /// Serves one connection to its end.

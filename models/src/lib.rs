@@ -3,8 +3,8 @@
 //! Pure data with legal transitions ([`room`], [`recording`], [`chunk`], [`receipt`], [`transcript`],
 //! [`edit`], [`speaker`], [`job`], [`batch`], [`hold`]), the one timeline everything is measured on ([`time`]), the clock
 //! recordings are timed by ([`steady`]), captions made from words ([`caption`]), what two versions of them
-//! differ in ([`diff`]), who may be connected to a listening address at once ([`doors`]), and the only
-//! place that talks to a database ([`db`]).
+//! differ in ([`diff`]), who may be connected to a listening address at once ([`doors`]) and how the
+//! others are told ([`refusal`]), and the only place that talks to a database ([`db`]).
 //!
 //! Invariants: media time is counted in 48 kHz ticks from a recording's first sample and is never a
 //! float; identifiers are UUID version 7, so that they sort by creation; every change of state that
@@ -25,6 +25,7 @@ pub mod id;
 pub mod job;
 pub mod receipt;
 pub mod recording;
+pub mod refusal;
 pub mod room;
 pub mod speaker;
 pub mod steady;

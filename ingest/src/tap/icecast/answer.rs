@@ -1,17 +1,10 @@
 //! What a source is told.
 
-use std::time::Duration;
-
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::head::Version;
 use crate::Refused;
-
-/// How long a refused source may go on sending before it reads its answer.
-const LINGER: Duration = Duration::from_secs(2);
-/// How much it may send meanwhile.
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,30 +71,6 @@ pub(super) async fn welcome(
     let first = if expects_continue { "HTTP/1.1 100 Continue\r\n\r\n" } else { "" };
     let ok = format!("{first}{} 200 OK\r\nConnection: close\r\n\r\n", protocol(version));
     stream.write_all(ok.as_bytes()).await
-}
-
-/// Answers and closes. A connection closed with unread bytes is reset, and the answer may be lost
-/// with it: what the source has sent already is read and thrown away, within bounds.
-pub(super) async fn refuse(
-    stream: &mut TcpStream,
-    version: Version,
-    answer: &Answer,
-) -> std::io::Result<()> {
-    stream.write_all(&answer.bytes(version)).await?;
-    stream.shutdown().await?;
-    let drain = async {
-        let mut sink = [0; 4096];
-        let mut left = LINGER_BYTES;
-        while let Ok(read @ 1..) = stream.read(&mut sink).await {
-            left = left.saturating_sub(read);
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    // The time running out is as good an end as any.
-    let _ = tokio::time::timeout(LINGER, drain).await;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use models::Db;
-use models::doors::{Doors, Full};
-use tokio::net::{TcpListener, TcpStream};
+use models::doors::Doors;
+use models::refusal::Refusals;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,6 +14,10 @@ use super::answer::Answer;
 use super::head::Version;
 use super::source;
 use crate::Supervisor;
+
+/// How many that found no place may hear so at once. Any more are closed without a word: they are
+/// what the doors are for.
+const REFUSALS: usize = 64;
 
 /// Bounds of what sources may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +66,7 @@ pub(super) async fn run_within(
 ) {
     let shared = Arc::new(shared);
     let connections = TaskTracker::new();
+    let refusals = Refusals::new(REFUSALS);
     let accept = async {
         loop {
             match listener.accept().await {
@@ -72,7 +78,15 @@ pub(super) async fn run_within(
                             shutdown.run_until_cancelled(serve).await;
                         });
                     }
-                    Err(full) => refuse(&stream, full),
+                    Err(full) => {
+                        tracing::debug!(%full, "an icecast connection was refused");
+                        let answer = Answer::new(503, full.to_string()).bytes(Version::Http11);
+                        if let Some(telling) = refusals.refuse(stream, answer) {
+                            let shutdown = shutdown.clone();
+                            connections
+                                .spawn(async move { shutdown.run_until_cancelled(telling).await });
+                        }
+                    }
                 },
                 // A connection that was reset before we took it, or no file descriptors: neither
                 // lasts, and trying at once would only burn the processor.
@@ -86,11 +100,4 @@ pub(super) async fn run_within(
     shutdown.run_until_cancelled(accept).await;
     connections.close();
     connections.wait().await;
-}
-
-/// Tells it so, without waiting for anything.
-fn refuse(stream: &TcpStream, full: Full) {
-    tracing::debug!(%full, "an icecast connection was refused");
-    // A small answer into an empty socket: it fits, or nobody is there.
-    let _ = stream.try_write(&Answer::new(503, full.to_string()).bytes(Version::Http11));
 }

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use models::doors::Place;
 use models::recording::Origin;
 use models::room::RecordingPolicy;
-use models::{Room, WallMicros, db};
+use models::{Room, WallMicros, db, refusal};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -125,7 +125,8 @@ async fn hear(mut stream: TcpStream, peer: SocketAddr, place: &Place, shared: &S
                 // No source at all: strangers must not fill the log.
                 None => tracing::debug!(%peer, status, reason, "icecast head refused"),
             }
-            let refuse = answer::refuse(&mut stream, version, &answer);
+            let bytes = answer.bytes(version);
+            let refuse = refusal::tell(&mut stream, &bytes);
             // It may be gone already.
             let _ = timeout(shared.limits.head, refuse).await;
         }

@@ -99,9 +99,10 @@ impl Tap {
     /// Sends bytes and reads all that is answered.
     async fn told(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect(bytes).await;
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer).await;
-        answer
+        // Bytes, not a string: of a string nothing is left where the connection is reset at the end.
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
     }
 }
 
