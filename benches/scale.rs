@@ -58,6 +58,7 @@ async fn recording(db: &Db) -> RecordingId {
         slug: RoomId::new().to_string(),
         title: "Room".into(),
         host: String::new(),
+        glossary: String::new(),
         audience: Audience::Everyone,
         policy: RecordingPolicy::Auto,
         rtp_port: None,

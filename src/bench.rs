@@ -1,7 +1,7 @@
 //! `roomtape bench`: how fast this machine is.
 
 use anyhow::Context as _;
-use transcribe::engine::Model;
+use transcribe::engine::{self, Model};
 use transcribe::{Trial, Tuning};
 
 use crate::cli::BenchAction;
@@ -26,6 +26,9 @@ fn transcription(config: &Config) -> anyhow::Result<()> {
     let weights = weights::choose(&config.weights, &home::weights_dir(&config.data))?;
     let name = weights.name.clone();
     let model = Model::open(&weights)?;
+    for device in engine::devices() {
+        log::print(&format!("Found {device}"));
+    }
     log::print(&format!("{}, weights {name}, {} threads", model.name(), config.threads));
     log::print("windows at once   threads each   times real time");
     let row = |Trial { windows, threads, speed }| {

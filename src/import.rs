@@ -73,6 +73,7 @@ async fn room(home: &Home, slug: &str) -> anyhow::Result<Room> {
         slug: slug.to_owned(),
         title: title.to_owned(),
         host: String::new(),
+        glossary: String::new(),
         audience: Audience::Everyone,
         policy: RecordingPolicy::Manual,
         rtp_port: None,

@@ -116,7 +116,7 @@ struct Kept {
 pub struct Recorder {
     mode: Mode,
     kept: Option<Kept>,
-    /// How far media time has fallen behind the wall clock since it was last set by it.
+    /// How far media time has fallen behind the wall clock, beyond what was on purpose.
     behind_us: i64,
     /// Whether `kept.wall` was measured by the source that goes on: not after a pause.
     is_measured: bool,
@@ -166,6 +166,8 @@ impl Recorder {
         let next = spooled.max(rowed.as_ref().map(|chunk| chunk.seq)).map_or(0, |seq| seq + 1);
         let left = left::without_stale(left, next, held.dir().to_owned()).await?;
         let (media, kept) = left::ends_at(place, &recording, &left, rowed.as_ref()).await?;
+        let (at, dir) = ((media, kept), held.dir().to_owned());
+        let behind_us = left::behind_us(place, &recording, at, rowed.as_ref(), dir).await?;
         let taken_over = rowed.as_ref().map_or(take > 0, |chunk| chunk.take != take);
 
         let spool = spool::Writer::new(held);
@@ -182,7 +184,7 @@ impl Recorder {
         Ok(Self {
             mode,
             kept,
-            behind_us: 0,
+            behind_us,
             is_measured: false,
             cutter,
             written: media,

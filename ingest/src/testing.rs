@@ -48,6 +48,7 @@ impl Rig {
             slug: format!("room-{id}"),
             title: "A room".into(),
             host: "Ann".into(),
+            glossary: String::new(),
             audience: Audience::Everyone,
             policy,
             rtp_port: None,

@@ -1,4 +1,4 @@
--- Words: their language, made-up phrases, and the speech that has none.
+-- Words: their language, made-up phrases, the speech that has none, and those a room's engine is told.
 
 CREATE TABLE segments_new (
     transcript_id BLOB    NOT NULL REFERENCES transcripts (id) ON DELETE CASCADE,
@@ -25,3 +25,6 @@ ALTER TABLE segments_new RENAME TO segments;
 -- How long people speak, and where they do without words: a JSON array of [start, end].
 ALTER TABLE transcripts ADD COLUMN speech_ticks INTEGER NOT NULL DEFAULT 0 CHECK (speech_ticks >= 0);
 ALTER TABLE transcripts ADD COLUMN bare TEXT NOT NULL DEFAULT '[]';
+
+-- Names and words that are said in the room, as the engine is told them.
+ALTER TABLE rooms ADD COLUMN glossary TEXT NOT NULL DEFAULT '';

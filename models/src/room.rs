@@ -10,6 +10,8 @@ use crate::time::WallMicros;
 
 /// Longest title of a room or a recording, in characters.
 pub const TITLE_MAX_CHARS: usize = 200;
+/// Longest glossary of a room, in characters: more than engines can be told.
+pub const GLOSSARY_MAX_CHARS: usize = 1_000;
 /// Longest slug, in bytes.
 pub const SLUG_MAX_BYTES: usize = 64;
 
@@ -24,6 +26,9 @@ pub struct Room {
     pub title: String,
     /// Who holds it, as shown to people.
     pub host: String,
+    /// Names and words that are said in it and that an engine would not guess, as people write them;
+    /// may be empty.
+    pub glossary: String,
     /// Who may listen.
     pub audience: Audience,
     /// Whether and when it may be recorded.
@@ -130,6 +135,9 @@ pub enum Invalid {
     /// The host's name is too long.
     #[error("the host's name must have at most {TITLE_MAX_CHARS} characters; this one has {0}")]
     Host(usize),
+    /// The glossary is too long.
+    #[error("the glossary must have at most {GLOSSARY_MAX_CHARS} characters; this one has {0}")]
+    Glossary(usize),
     /// The grace time is out of bounds.
     #[error("the grace time must be 1 s to 1 h (1000 to 3600000 ms); this one is {0} ms")]
     Grace(u64),
@@ -168,6 +176,10 @@ impl Room {
         if host > TITLE_MAX_CHARS {
             return Err(Invalid::Host(host));
         }
+        let glossary = self.glossary.chars().count();
+        if glossary > GLOSSARY_MAX_CHARS {
+            return Err(Invalid::Glossary(glossary));
+        }
         if !(1_000..=3_600_000).contains(&self.grace_ms) {
             return Err(Invalid::Grace(self.grace_ms));
         }
@@ -185,6 +197,7 @@ mod tests {
             slug: slug.into(),
             title: title.into(),
             host: String::new(),
+            glossary: String::new(),
             audience: Audience::Everyone,
             policy: RecordingPolicy::Auto,
             rtp_port: None,
@@ -203,6 +216,9 @@ mod tests {
         assert_eq!(room("a", " ").check(), Err(Invalid::Title(1)));
         assert_eq!(room("a", &"x".repeat(201)).check(), Err(Invalid::Title(201)));
         assert_eq!(room("a", &"ä".repeat(200)).check(), Ok(()));
+        let wordy = |chars| Room { glossary: "ö".repeat(chars), ..room("a", "t") };
+        assert_eq!(wordy(1_000).check(), Ok(()));
+        assert_eq!(wordy(1_001).check(), Err(Invalid::Glossary(1_001)));
     }
 
     #[test]

@@ -70,23 +70,32 @@ impl Coverage {
 
 /// Where [`MadeBy::parameters`] name the audio.
 const AUDIO: &str = "audio_sha256";
+/// Where they name what the engine is told of a recording …
+const TOLD: &str = "told_sha256";
+/// … and where they say what kind of thing that is.
+const VOCABULARY: &str = "vocabulary";
+/// What they say there where the engine is told nothing.
+pub const NO_VOCABULARY: &str = "none";
 
 impl MadeBy {
-    /// The same, of the audio in these chunks: names their SHA-256 over their own digests, in order.
+    /// The same, of one recording: names the SHA-256 over its chunks' digests, in order, and that of its
+    /// vocabulary, where the engine is told one.
     #[must_use]
-    pub fn of_audio(mut self, chunks: &[Chunk]) -> Self {
+    pub fn of(mut self, chunks: &[Chunk], vocabulary: &str) -> Self {
         let mut digest = Sha256::new();
         chunks.iter().for_each(|chunk| digest.update(chunk.sha256));
-        let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.parameters[AUDIO] = hex.into();
+        self.parameters[AUDIO] = hex(digest).into();
+        if self.parameters[VOCABULARY] != NO_VOCABULARY {
+            self.parameters[TOLD] = hex(Sha256::new().chain_update(vocabulary)).into();
+        }
         self
     }
 
-    /// The same, of no audio in particular.
+    /// The same, of no recording in particular.
     #[must_use]
-    pub fn of_any_audio(mut self) -> Self {
+    pub fn of_any(mut self) -> Self {
         if let Some(parameters) = self.parameters.as_object_mut() {
-            parameters.remove(AUDIO);
+            parameters.retain(|name, _| name != AUDIO && name != TOLD);
         }
         self
     }
@@ -98,6 +107,10 @@ impl MadeBy {
         let key = |by: &Self| (by.engine.clone(), by.weights_sha256.clone(), by.parameters.clone());
         key(self) == key(other)
     }
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where a transcript stands.

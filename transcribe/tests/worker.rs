@@ -234,7 +234,7 @@ async fn what_is_there_is_not_made_again_and_other_weights_are_left_to_others() 
     let known = house.db.transcribers().await.unwrap();
     assert_eq!((known.len(), known[0].name.as_str(), known[0].places), (1, "one", 1));
     assert!(known[0].alive_until > WallMicros::now());
-    assert!(known[0].made_by.makes_the_same_as(&first.made_by.of_any_audio()));
+    assert!(known[0].made_by.makes_the_same_as(&first.made_by.of_any()));
     // It had the time to take the other one too.
     let next = house.finished("next", &all[..400]).await;
     house.words(next).await;

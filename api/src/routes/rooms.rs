@@ -37,6 +37,8 @@ pub struct RoomView {
     slug: String,
     title: String,
     host: String,
+    /// Names and words that the transcriber is told; only the operator sees them.
+    glossary: String,
     audience: Audience,
     policy: RecordingPolicy,
     /// UDP port of its RTP tap; only the operator sees it.
@@ -51,14 +53,16 @@ pub struct RoomView {
 
 impl RoomView {
     fn new(room: &Room, viewer: Viewer) -> Self {
+        let shown = viewer == Viewer::Operator;
         Self {
             id: room.id,
             slug: room.slug.clone(),
             title: room.title.clone(),
             host: room.host.clone(),
+            glossary: if shown { room.glossary.clone() } else { String::new() },
             audience: room.audience,
             policy: room.policy,
-            rtp_port: room.rtp_port.filter(|_| viewer == Viewer::Operator),
+            rtp_port: room.rtp_port.filter(|_| shown),
             icecast: room.source_key.is_some(),
             grace_ms: room.grace_ms,
             created_at: room.created_at.to_rfc3339(),
@@ -93,6 +97,10 @@ pub struct NewRoom {
     /// At most 200 characters.
     #[serde(default)]
     host: String,
+    /// Names and words that are said in the room and that the transcriber would not guess, at most 1000
+    /// characters, such as `Ada Lovelace, Roomtape, kWh`. The first ones count most.
+    #[serde(default)]
+    glossary: String,
     /// Who may listen; everyone where it is left out.
     #[serde(default = "everyone")]
     audience: Audience,
@@ -116,6 +124,7 @@ pub struct NewRoom {
 pub struct RoomChange {
     title: Option<String>,
     host: Option<String>,
+    glossary: Option<String>,
     audience: Option<Audience>,
     policy: Option<RecordingPolicy>,
     /// `null` takes the RTP tap away.
@@ -180,6 +189,7 @@ async fn create(
         slug: new.slug,
         title: new.title,
         host: new.host,
+        glossary: new.glossary,
         audience: new.audience,
         policy: new.policy,
         rtp_port: new.rtp_port,
@@ -240,6 +250,7 @@ async fn change(
     }
     room.title = change.title.unwrap_or(room.title);
     room.host = change.host.unwrap_or(room.host);
+    room.glossary = change.glossary.unwrap_or(room.glossary);
     room.audience = change.audience.unwrap_or(room.audience);
     room.policy = change.policy.unwrap_or(room.policy);
     room.rtp_port = change.rtp_port.unwrap_or(room.rtp_port);

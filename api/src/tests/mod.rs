@@ -128,6 +128,7 @@ impl House {
             slug: slug.into(),
             title: format!("The {slug}"),
             host: "Ada".into(),
+            glossary: String::new(),
             audience,
             policy,
             rtp_port: None,

@@ -16,11 +16,12 @@ async fn a_room_is_made_read_and_changed() {
     assert_eq!(room["grace_ms"], 30_000);
     assert!(room.get("source_key").is_none());
 
-    let change = json!({"host": "Ada", "rtp_port": 5004, "policy": "manual"});
+    let change = json!({"host": "Ada", "glossary": "kWh", "rtp_port": 5004, "policy": "manual"});
     let changed = house.write("PATCH", "/api/rooms/hall", change).await;
     assert_eq!(changed.status, 200);
     let read = house.get("/api/rooms/hall").await.json();
     assert_eq!((&read["host"], &read["title"]), (&json!("Ada"), &json!("Town hall")));
+    assert_eq!(read["glossary"], "kWh");
     assert_eq!((&read["rtp_port"], &read["policy"]), (&json!(5004), &json!("manual")));
     assert_eq!(house.get("/api/rooms").await.json()["items"], json!([read]));
 
@@ -56,6 +57,7 @@ async fn fields_out_of_bounds_are_refused_with_what_is_wrong() {
         ("title", json!(" "), "1 to 200 characters"),
         ("slug", json!("Not A Slug"), "lower-case letters"),
         ("host", json!("x".repeat(201)), "at most 200 characters"),
+        ("glossary", json!("x".repeat(1001)), "at most 1000 characters"),
         ("rtp_port", json!(1023), "1024 or above"),
         ("rtp_port", json!(65_536), "u16"),
         ("grace_ms", json!(1), "1000 to 3600000"),

@@ -39,6 +39,7 @@ mod segments;
 mod speakers;
 mod transcribers;
 mod transcripts;
+mod vocabulary;
 
 #[cfg(test)]
 mod conformance;

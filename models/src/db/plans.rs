@@ -176,27 +176,27 @@ impl Db {
         Ok(rows.into_iter().map(|(id,)| RecordingId(id)).collect())
     }
 
-    /// Whether one of these versions was made as one of `keys` makes them, of the audio there is.
+    /// Whether one of these versions was made as one of `keys` makes them, of what there is now.
     async fn is_done(
         &self,
         id: RecordingId,
         versions: &[Transcript],
         keys: &[MadeBy],
     ) -> Result<bool> {
-        let any_audio = |version: &Transcript| version.made_by.clone().of_any_audio();
+        let of_any = |version: &Transcript| version.made_by.clone().of_any();
         let alike: Vec<_> = versions
             .iter()
             .filter(|version| {
-                let made_by = any_audio(version);
+                let made_by = of_any(version);
                 keys.is_empty() || keys.iter().any(|key| key.makes_the_same_as(&made_by))
             })
             .collect();
         if alike.is_empty() {
             return Ok(false);
         }
-        let chunks = self.chunks(id).await?;
-        let of_this_audio =
-            |version: &&Transcript| version.made_by == any_audio(version).of_audio(&chunks);
-        Ok(alike.iter().any(of_this_audio))
+        let (chunks, vocabulary) = (self.chunks(id).await?, self.vocabulary(id).await?);
+        let of_this =
+            |version: &&Transcript| version.made_by == of_any(version).of(&chunks, &vocabulary);
+        Ok(alike.iter().any(of_this))
     }
 }

@@ -25,8 +25,8 @@ impl Db {
             tx,
             step,
             "INSERT INTO rooms (id, slug, title, host, audience, policy, rtp_port, source_key,
-                                grace_ms, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                grace_ms, created_at, glossary)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             room.id.0,
             text(&room.slug),
             text(&room.title),
@@ -37,6 +37,7 @@ impl Db {
             room.source_key.as_ref().map(|key| &key.0),
             int(room.grace_ms),
             room.created_at.0,
+            text(&room.glossary),
         )?;
         tx.note(Change::Room(room.id));
         tx.commit().await
@@ -55,7 +56,7 @@ impl Db {
             step,
             "UPDATE rooms
              SET slug = $2, title = $3, host = $4, audience = $5, policy = $6, rtp_port = $7,
-                 source_key = $8, grace_ms = $9
+                 source_key = $8, grace_ms = $9, glossary = $10
              WHERE id = $1",
             room.id.0,
             text(&room.slug),
@@ -66,6 +67,7 @@ impl Db {
             room.rtp_port.map(i64::from),
             room.source_key.as_ref().map(|key| &key.0),
             int(room.grace_ms),
+            text(&room.glossary),
         )?;
         if touched == 0 {
             return Err(NOT_FOUND);
@@ -144,6 +146,7 @@ struct Row {
     rtp_port: Option<i64>,
     source_key: Option<String>,
     grace_ms: i64,
+    glossary: String,
     created_at: i64,
 }
 
@@ -156,6 +159,7 @@ impl TryFrom<Row> for Room {
             slug: row.slug,
             title: row.title,
             host: row.host,
+            glossary: row.glossary,
             audience: Audience::parse(&row.audience)?,
             policy: RecordingPolicy::parse(&row.policy)?,
             rtp_port: row.rtp_port.map(|port| number("RTP port", port)).transpose()?,

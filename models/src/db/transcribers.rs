@@ -22,7 +22,7 @@ impl Db {
     pub async fn tell_transcriber(&self, worker: &Transcriber, now: WallMicros) -> Result<()> {
         let step = "note that the worker lives";
         let mut tx = self.begin(step).await?;
-        let made_by = worker.made_by.clone().of_any_audio();
+        let made_by = worker.made_by.clone().of_any();
         let parameters = made_by.parameters.to_string();
         run!(
             tx,

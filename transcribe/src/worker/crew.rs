@@ -201,29 +201,31 @@ impl Drop for Watch<'_> {
 fn serve(model: &Model, queue: &Queue) {
     let _watch = Watch(queue);
     let mut place: Option<Session> = None;
-    while let Some(request) = queue.next(place.is_some()) {
+    while let Some(mut request) = queue.next(place.is_some()) {
         // Nobody waits any more for what an ended job had asked.
         if request.answer.is_closed() {
             continue;
         }
-        let session = match &mut place {
-            Some(session) => session,
-            none => match model.session() {
-                Ok(session) => none.insert(session),
+        if place.is_none() {
+            match model.session() {
+                Ok(session) => place = Some(session),
                 Err(error) => {
-                    let Some(request) = queue.resign(request) else {
+                    let Some(last) = queue.resign(request) else {
                         let error: &dyn std::error::Error = &error;
-                        tracing::warn!(
-                            error,
-                            "no memory for one more window at once; going on with fewer"
-                        );
-                        return;
+                        let what = "no memory for one more window at once; going on with fewer";
+                        return tracing::warn!(error, "{what}");
                     };
-                    drop(request.answer.send(Err(error)));
-                    continue;
+                    match on_processor(model, &error) {
+                        Some(session) => (place, request) = (Some(session), last),
+                        None => {
+                            drop(last.answer.send(Err(error)));
+                            continue;
+                        }
+                    }
                 }
-            },
-        };
+            }
+        }
+        let Some(session) = &mut place else { continue };
         let Request { clip, prompt, threads, stop, answer } = request;
         let mut decoding = Decoding { threads, temperature: 0.0, prompt };
         let words = reading::read(&clip, |samples, temperature| {
@@ -232,4 +234,18 @@ fn serve(model: &Model, queue: &Queue) {
         });
         drop(answer.send(words));
     }
+}
+
+/// A place to decode in on the processor, where a graphics card has memory for none.
+fn on_processor(model: &Model, error: &Error) -> Option<Session> {
+    model.gpu()?;
+    let error: &dyn std::error::Error = error;
+    tracing::warn!(error, "no memory for a window on the graphics card; using the processor");
+    let session = model.on_processor().and_then(|model| model.session());
+    session
+        .inspect_err(|error| {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, "nor is there any on the processor");
+        })
+        .ok()
 }

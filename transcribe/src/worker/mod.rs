@@ -102,8 +102,12 @@ pub async fn run(
     let weights = config.weights.clone();
     let loading = tokio::task::spawn_blocking(move || Model::open(&weights));
     let model = loading.await.map_err(Error::Stopped)??;
+    for device in engine::devices() {
+        tracing::info!(%device, "device found");
+    }
     tracing::info!(
         engine = model.name(),
+        gpu = model.gpu().map(tracing::field::display),
         weights = config.weights.name,
         threads = config.threads,
         "transcription worker ready"

@@ -7,7 +7,7 @@ use archive::Store;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use models::job::{Kind, Lease};
-use models::transcript::{Coverage, MadeBy, State};
+use models::transcript::{Coverage, MadeBy, NO_VOCABULARY, State};
 use models::{Chunk, Db, Job, RecordingId, Segment, Span, Ticks, Transcript, WallMicros};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -25,6 +25,9 @@ use crate::{pcm, stitch};
 
 /// Wait before a window that could not be kept is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// What an engine that can be told of a recording is told: [`Db::vocabulary`].
+const VOCABULARY: &str = "title, host, glossary, speakers";
 
 /// What every job needs.
 #[derive(Debug, Clone)]
@@ -90,7 +93,7 @@ pub(super) fn made_by(model: &Model, weights: &Weights) -> MadeBy {
             "language": if model.is_multilingual() { "detected, translated to en" } else { "en" },
             "decoding": "greedy",
             "carried_context": 0,
-            "vocabulary": if model.takes_prompts() { "title, host, speakers" } else { "none" },
+            "vocabulary": if model.takes_prompts() { VOCABULARY } else { NO_VOCABULARY },
             "flash_attention": false,
             "word_times": { "alignment_heads": model.alignment(), "method": "dtw, timestamps, speech" },
             "speech": "earshot",
@@ -111,9 +114,10 @@ pub(super) async fn work(
 ) -> Result<(), Failure> {
     let live = job.kind == Kind::TranscribeLive;
     let chunks = context.db.chunks(job.recording_id).await?;
+    let vocabulary = context.db.vocabulary(job.recording_id).await?;
     let mut made_by = context.made_by(live);
     if !live {
-        made_by = made_by.of_audio(&chunks);
+        made_by = made_by.of(&chunks, &vocabulary);
     }
     if !live && finished_before(context, job, &made_by).await? {
         return Ok(());
@@ -124,7 +128,7 @@ pub(super) async fn work(
     let total = chunks.last().map_or(Ticks::ZERO, |chunk| chunk.span().end);
     let last = context.db.last_segment(transcript.id).await?;
     meter.write(transcript.id);
-    let prompt = sitting.prompt(&vocabulary(&context.db, job.recording_id).await?);
+    let prompt = sitting.prompt(&vocabulary);
     let kind = job.kind;
     let mut run = Run { context, lease, sitting, meter, kind, prompt, transcript, total, last };
     run.transcribe(job.recording_id, chunks).await?;
@@ -153,25 +157,13 @@ async fn finished_before(
 }
 
 impl Context {
-    /// What makes the words of live or of whole recordings, of no audio in particular.
+    /// What makes the words of live or of whole recordings, of none in particular.
     pub(super) fn made_by(&self, live: bool) -> MadeBy {
         let mut made_by = self.made_by.clone();
         let policy = if live { Policy::LIVE } else { Policy::FINISHED };
         made_by.parameters["longest_window_ms"] = json!(policy.full.as_millis());
         made_by
     }
-}
-
-/// The names that may be said in a recording: its title, who holds the room and who speaks.
-async fn vocabulary(db: &Db, id: RecordingId) -> Result<String, models::db::Error> {
-    let recording = db.recording(id).await?;
-    let room = db.room(recording.room_id).await?;
-    let speakers = db.speakers(id).await?;
-    let mut names = vec![recording.title, room.title, room.host];
-    names.extend(speakers.into_iter().map(|speaker| speaker.name));
-    names.retain(|name| !name.trim().is_empty());
-    names.dedup();
-    Ok(names.join(", "))
 }
 
 /// A job under way.

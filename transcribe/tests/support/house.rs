@@ -50,6 +50,7 @@ impl House {
             slug: slug.to_owned(),
             title: slug.to_owned(),
             host: String::new(),
+            glossary: String::new(),
             audience: Audience::Everyone,
             policy: RecordingPolicy::Auto,
             rtp_port: None,

@@ -259,7 +259,8 @@ async fn ended(db: &Db, slug: &str) -> Recording {
 /// Makes a complete version of a claimed job's recording.
 async fn transcribe(db: &Db, (job, lease): &(crate::Job, Lease), made_by: &MadeBy) {
     let id = job.recording_id;
-    let made_by = made_by.clone().of_audio(&db.chunks(id).await.unwrap());
+    let made_by =
+        made_by.clone().of(&db.chunks(id).await.unwrap(), &db.vocabulary(id).await.unwrap());
     let begun = db.begin_transcript(lease, id, false, &made_by, at(21)).await.unwrap();
     commit(db, lease, begun.id, 40, &[]).await.unwrap();
     db.complete_transcript(lease, begun.id, at(22)).await.unwrap();
@@ -294,6 +295,12 @@ pub(super) async fn what_has_been_done_or_waits_is_not_done_again(place: &Place)
     transcribe(&db, &claimed, &by("x", "e1")).await;
     assert_eq!(counts(&plan(&db, "all", "x", at(30)).await), (1, 1, 0));
     assert_eq!(counts(&plan(&db, "all", "y", at(30)).await), (0, 2, 0));
+    // Nor are the words the same where the engine is told of others.
+    let room = db.room(db.recording(claimed.0.recording_id).await.unwrap().room_id).await.unwrap();
+    db.update_room(&Room { glossary: "kWh".into(), ..room.clone() }).await.unwrap();
+    assert_eq!(counts(&plan(&db, "all", "x", at(30)).await), (2, 0, 0));
+    db.update_room(&room).await.unwrap();
+    assert_eq!(counts(&plan(&db, "all", "x", at(30)).await), (1, 1, 0));
 
     // Another engine makes other words; the last one counts where none lives.
     let tell = async |name: &str, engine: &str, until: i64| {

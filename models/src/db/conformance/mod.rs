@@ -218,6 +218,7 @@ fn a_room(slug: &str) -> Room {
         slug: slug.into(),
         title: format!("Room {slug}"),
         host: String::new(),
+        glossary: String::new(),
         audience: Audience::Everyone,
         policy: RecordingPolicy::Auto,
         rtp_port: None,

@@ -17,6 +17,7 @@ pub(super) async fn a_room_is_read_as_it_was_written(place: &Place) {
 
     room.title = "Renamed".into();
     room.slug = "renamed".into();
+    room.glossary = "Ada Lovelace, kWh".into();
     room.audience = Audience::Followers;
     room.rtp_port = None;
     room.source_key = None;

@@ -1,0 +1,210 @@
+//! Loaded weights.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use whisper_rs::{
+    DtwMode, DtwModelPreset, DtwParameters, WhisperContext, WhisperContextParameters,
+};
+
+use super::{Device, Error, Marks, PROMPT_ROOM, PROMPT_TOKENS, Prompt, Session, device, hex, hook};
+use crate::weights::{self, Source, Weights};
+
+/// Memory for one dynamic time warping: heads × tokens × context, several times over.
+const DTW_MEMORY: usize = 512 << 20;
+
+/// Loaded weights. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Model {
+    context: Arc<WhisperContext>,
+    weights: Weights,
+    /// What it computes on; `None`: the processor.
+    gpu: Option<Device>,
+    marks: Marks,
+    dtw: &'static str,
+    /// Whether it may be told the names of a room: the demo model knows its few words only.
+    takes_prompts: bool,
+}
+
+impl Model {
+    /// Loads weights, into a graphics card where this program was built for one and finds it, else for
+    /// the processor. Blocks for as long as that takes. Their SHA-256 is checked first, because
+    /// whisper.cpp ends the process over a damaged model.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Wrong`], [`Error::Load`], [`Error::Foreign`].
+    pub fn open(weights: &Weights) -> Result<Self, Error> {
+        whisper_rs::install_logging_hooks();
+        check(weights)?;
+        let Some(gpu) = device::devices().into_iter().find(|device| device.is_gpu) else {
+            return Self::load(weights, None);
+        };
+        Self::load(weights, Some(gpu)).or_else(|failed| match failed {
+            Error::Load { .. } => {
+                let error: &dyn std::error::Error = &failed;
+                tracing::warn!(
+                    error,
+                    "the graphics card does not take the weights; using the processor"
+                );
+                Self::load(weights, None)
+            }
+            failed => Err(failed),
+        })
+    }
+
+    /// The same weights on the processor, where they are on a graphics card: for one that has no memory
+    /// left to decode in. Blocks for as long as loading takes.
+    ///
+    /// # Errors
+    /// [`Error::Load`].
+    pub fn on_processor(&self) -> Result<Self, Error> {
+        if self.gpu.is_none() {
+            return Ok(self.clone());
+        }
+        Self::load(&self.weights, None)
+    }
+
+    fn load(weights: &Weights, gpu: Option<Device>) -> Result<Self, Error> {
+        let (preset, dtw) = alignment_heads(&weights.name);
+        let mut parameters = WhisperContextParameters::default();
+        parameters.use_gpu(gpu.is_some()).flash_attn(false).dtw_parameters(DtwParameters {
+            mode: match preset {
+                Some(model_preset) => DtwMode::ModelPreset { model_preset },
+                None => DtwMode::TopMost { n_top: 2 },
+            },
+            dtw_mem_size: DTW_MEMORY,
+        });
+        let context = match &weights.source {
+            Source::Bytes(bytes) => WhisperContext::new_from_buffer_with_params(bytes, parameters),
+            Source::File(path) => WhisperContext::new_with_params(path, parameters),
+        };
+        let context =
+            context.map_err(|source| Error::Load { name: weights.name.clone(), source })?;
+        let marks = Marks { end_of_text: context.token_eot(), time_zero: context.token_beg() };
+        if context.n_vocab() < marks.time_zero.saturating_add(hook::TIMES as i32) {
+            return Err(Error::Foreign { name: weights.name.clone() });
+        }
+        let takes_prompts = weights.name != weights::DEMO;
+        let (context, weights) = (Arc::new(context), weights.clone());
+        Ok(Self { context, weights, gpu, marks, dtw, takes_prompts })
+    }
+
+    /// A place to decode in, with memory of its own.
+    ///
+    /// # Errors
+    /// [`Error::Room`].
+    pub fn session(&self) -> Result<Session, Error> {
+        let state = self.context.create_state().map_err(Error::Room)?;
+        let multilingual = self.context.is_multilingual();
+        Ok(Session { state, marks: self.marks, multilingual })
+    }
+
+    /// The names and words of a room as the engine is told them before each window, at most
+    /// [`PROMPT_TOKENS`] of them: those that stand first. Nothing for a model that cannot use them.
+    #[must_use]
+    pub fn prompt(&self, vocabulary: &str) -> Prompt {
+        if !self.takes_prompts || vocabulary.trim().is_empty() {
+            return Prompt::default();
+        }
+        let tokens = self.context.tokenize(&format!(" {}", vocabulary.trim()), PROMPT_ROOM);
+        let mut tokens = tokens.unwrap_or_default();
+        tokens.truncate(PROMPT_TOKENS);
+        Prompt(tokens.into())
+    }
+
+    /// Whether [`Model::prompt`] gives anything.
+    #[must_use]
+    pub fn takes_prompts(&self) -> bool {
+        self.takes_prompts
+    }
+
+    /// Whether it hears other languages than English. What they say is translated.
+    #[must_use]
+    pub fn is_multilingual(&self) -> bool {
+        self.context.is_multilingual()
+    }
+
+    /// What makes the words, such as `whisper.cpp 1.8.3 (cpu)`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let on = if self.gpu.is_some() { BACKEND } else { "cpu" };
+        format!("whisper.cpp {} ({on})", whisper_rs::get_whisper_version())
+    }
+
+    /// The graphics card that it computes on, if it does.
+    #[must_use]
+    pub fn gpu(&self) -> Option<&Device> {
+        self.gpu.as_ref()
+    }
+
+    /// Whose alignment heads say when a word is said.
+    #[must_use]
+    pub fn alignment(&self) -> &'static str {
+        self.dtw
+    }
+}
+
+/// Which kind of graphics card this program was built for.
+const BACKEND: &str = if cfg!(feature = "cuda") {
+    "cuda"
+} else if cfg!(feature = "hipblas") {
+    "hipblas"
+} else if cfg!(feature = "metal") {
+    "metal"
+} else {
+    "vulkan"
+};
+
+/// The alignment heads of the weights of that name, as whisper.cpp knows them for OpenAI's models.
+fn alignment_heads(name: &str) -> (Option<DtwModelPreset>, &'static str) {
+    use DtwModelPreset as Preset;
+    // The quantisation does not matter; the demo model was trained to align with tiny.en's heads.
+    let name = name.split("-q").next().unwrap_or(name);
+    let (preset, heads) = match name.strip_prefix("ggml-").unwrap_or(name) {
+        weights::DEMO | "tiny.en" => (Preset::TinyEn, "tiny.en"),
+        "tiny" => (Preset::Tiny, "tiny"),
+        "base.en" => (Preset::BaseEn, "base.en"),
+        "base" => (Preset::Base, "base"),
+        "small.en" => (Preset::SmallEn, "small.en"),
+        "small" => (Preset::Small, "small"),
+        "medium.en" => (Preset::MediumEn, "medium.en"),
+        "medium" => (Preset::Medium, "medium"),
+        "large-v1" => (Preset::LargeV1, "large.v1"),
+        "large-v2" => (Preset::LargeV2, "large.v2"),
+        "large-v3" => (Preset::LargeV3, "large.v3"),
+        "large-v3-turbo" => (Preset::LargeV3Turbo, "large.v3.turbo"),
+        _ => return (None, "the two topmost layers"),
+    };
+    (Some(preset), heads)
+}
+
+/// Checks that the weights are the ones they are said to be.
+fn check(weights: &Weights) -> Result<(), Error> {
+    let found = match &weights.source {
+        Source::Bytes(bytes) => hex(&Sha256::digest(bytes)),
+        Source::File(path) => {
+            digest(path).map_err(|source| Error::Read { name: weights.name.clone(), source })?
+        }
+    };
+    if found == weights.sha256 {
+        return Ok(());
+    }
+    let (name, expected) = (weights.name.clone(), weights.sha256.clone());
+    Err(Error::Wrong { name, found, expected })
+}
+
+fn digest(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(hex(&hasher.finalize()));
+        }
+        hasher.update(&buffer[..n]);
+    }
+}
