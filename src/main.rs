@@ -38,11 +38,7 @@ fn main() -> ExitCode {
     if !matches!(cli.command, cli::Command::Transcribe(_) | cli::Command::Bench { .. }) {
         memory::settle();
     }
-    let settled = match cli.command {
-        cli::Command::Transcribe(_) | cli::Command::Bench { .. } => worker::settle_threads(),
-        _ => Ok(()),
-    };
-    match settled.and_then(|()| run(cli)) {
+    match run(cli) {
         Ok(code) => code,
         Err(error) => {
             log::failure(&error);

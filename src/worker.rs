@@ -21,29 +21,6 @@ const HEALTHY: Duration = Duration::from_secs(60);
 /// How long a worker may take to give its leases back: about one window.
 const GIVE_BACK: Duration = Duration::from_secs(15);
 
-/// The engine's threads (OpenMP) spin while they wait unless told not to before the process starts:
-/// on a machine that has other things to do, that makes them ten times slower.
-const WAIT_POLICY: (&str, &str) = ("OMP_WAIT_POLICY", "passive");
-
-/// Starts this program again, in place, with [`WAIT_POLICY`] in force; does nothing where the policy
-/// has been chosen, by us or by the operator.
-///
-/// # Errors
-/// The program cannot be started.
-pub(crate) fn settle_threads() -> anyhow::Result<()> {
-    #[cfg(unix)]
-    if std::env::var_os(WAIT_POLICY.0).is_none() {
-        use std::os::unix::process::CommandExt as _;
-        let program = std::env::current_exe().context("finding the running program")?;
-        let failed = std::process::Command::new(&program)
-            .args(std::env::args_os().skip(1))
-            .env(WAIT_POLICY.0, WAIT_POLICY.1)
-            .exec();
-        return Err(failed).with_context(|| format!("starting {}", program.display()));
-    }
-    Ok(())
-}
-
 /// What a worker process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Duty {
@@ -100,7 +77,6 @@ pub(crate) fn start(config: &Config, duty: Duty) -> anyhow::Result<Worker> {
     command
         .envs(config.environment())
         .env("ROOMTAPE_LOG", log::filter())
-        .env(WAIT_POLICY.0, WAIT_POLICY.1)
         .stdin(Stdio::piped())
         .kill_on_drop(true);
     // A Ctrl-C in the terminal is for us; we end the worker when the recordings are safe.

@@ -34,6 +34,7 @@ pub mod stitch;
 
 pub mod score;
 
+mod squeeze;
 mod worker;
 
 pub use worker::{Config, Error, LEASE, Trial, Tuning, run, tune};

@@ -7,6 +7,7 @@ use models::{Span, Ticks};
 use crate::align::{Clause, align};
 use crate::heard::Heard;
 use crate::listen::Clip;
+use crate::squeeze::Squeezed;
 use crate::{coverage, guard, speech};
 
 /// Temperature of the one further try. Greedy decoding repeats itself; a little chance breaks loops.
@@ -80,17 +81,30 @@ fn pass<E>(
     speech: &[Span],
     hear: &mut impl FnMut(&[f32], f32) -> Result<Heard, E>,
 ) -> Result<(Vec<Judged>, Option<&'static str>), E> {
-    let mut heard = hear(samples, 0.0)?;
-    let mut clauses = align(&heard, audio, speech);
+    let squeezed = Squeezed::new(audio, speech);
+    let samples = squeezed.samples(samples);
+    let place = |heard: &Heard| placed(heard, &squeezed, audio, speech);
+    let mut heard = hear(&samples, 0.0)?;
+    let mut clauses = place(&heard);
     if guard::doubtful(&clauses) {
-        let again = hear(samples, SECOND_TRY)?;
-        let other = align(&again, audio, speech);
+        let again = hear(&samples, SECOND_TRY)?;
+        let other = place(&again);
         if !other.is_empty() && !guard::doubtful(&other) {
             (heard, clauses) = (again, other);
         }
     }
     let verdicts = guard::judge(&clauses, heard.no_speech);
     Ok((clauses.into_iter().zip(verdicts).collect(), heard.language))
+}
+
+/// What was heard of audio without its pauses, with its place in the audio.
+fn placed(heard: &Heard, squeezed: &Squeezed, audio: Span, speech: &[Span]) -> Vec<Clause> {
+    let inside: Vec<Span> = speech.iter().map(|span| squeezed.span_inside(*span)).collect();
+    let mut clauses = align(heard, squeezed.span_inside(audio), &inside);
+    for word in clauses.iter_mut().flat_map(|clause| &mut clause.words) {
+        word.span = squeezed.span_outside(word.span);
+    }
+    clauses
 }
 
 /// Where words were said that can be relied on to have been said about there.

@@ -5,7 +5,7 @@
 //! thread of its own. A window is one call: greedy, with no text carried over from the window
 //! before (it would carry its mistakes over too, and windows are read several at once), and decoded in one go (whisper.cpp's "single segment"), because then it hands over both
 //! times at each clause boundary (otherwise it drops where a clause begins) and does not skip audio
-//! by itself. Flash attention is off: with it there is no dynamic time warping.
+//! by itself.
 
 mod device;
 mod hook;

@@ -24,7 +24,8 @@ pub struct Model {
     /// What it computes on; `None`: the processor.
     gpu: Option<Device>,
     marks: Marks,
-    dtw: &'static str,
+    /// Whose alignment heads are asked when a word is said; `None`: nobody's.
+    heads: Option<&'static str>,
     /// Whether it may be told the names of a room: the demo model knows its few words only.
     takes_prompts: bool,
 }
@@ -68,15 +69,12 @@ impl Model {
     }
 
     fn load(weights: &Weights, gpu: Option<Device>) -> Result<Self, Error> {
-        let (preset, dtw) = alignment_heads(&weights.name);
+        let (mode, heads) = word_times(weights);
         let mut parameters = WhisperContextParameters::default();
-        parameters.use_gpu(gpu.is_some()).flash_attn(false).dtw_parameters(DtwParameters {
-            mode: match preset {
-                Some(model_preset) => DtwMode::ModelPreset { model_preset },
-                None => DtwMode::TopMost { n_top: 2 },
-            },
-            dtw_mem_size: DTW_MEMORY,
-        });
+        // On the processor whisper.cpp 1.8.3 is slower with it, and warping needs it off.
+        let flash = heads.is_none() && gpu.is_some();
+        parameters.use_gpu(gpu.is_some()).flash_attn(flash);
+        parameters.dtw_parameters(DtwParameters { mode, dtw_mem_size: DTW_MEMORY });
         let context = match &weights.source {
             Source::Bytes(bytes) => WhisperContext::new_from_buffer_with_params(bytes, parameters),
             Source::File(path) => WhisperContext::new_with_params(path, parameters),
@@ -87,9 +85,9 @@ impl Model {
         if context.n_vocab() < marks.time_zero.saturating_add(hook::TIMES as i32) {
             return Err(Error::Foreign { name: weights.name.clone() });
         }
-        let takes_prompts = weights.name != weights::DEMO;
+        let takes_prompts = !weights.is_demo();
         let (context, weights) = (Arc::new(context), weights.clone());
-        Ok(Self { context, weights, gpu, marks, dtw, takes_prompts })
+        Ok(Self { context, weights, gpu, marks, heads, takes_prompts })
     }
 
     /// A place to decode in, with memory of its own.
@@ -140,10 +138,10 @@ impl Model {
         self.gpu.as_ref()
     }
 
-    /// Whose alignment heads say when a word is said.
+    /// Whose alignment heads are asked when a word is said; `None`: the times that it writes are enough.
     #[must_use]
-    pub fn alignment(&self) -> &'static str {
-        self.dtw
+    pub fn alignment(&self) -> Option<&'static str> {
+        self.heads
     }
 }
 
@@ -157,6 +155,23 @@ const BACKEND: &str = if cfg!(feature = "cuda") {
 } else {
     "vulkan"
 };
+
+/// How the engine is to find out when words are said, and whose alignment heads it asks.
+///
+/// The attention is asked by dynamic time warping, which costs a third more. The demo weights are as
+/// good without it: what they would write as the time of a word is right (docs/decisions/018). Of other
+/// weights that is not known.
+fn word_times(weights: &Weights) -> (DtwMode<'static>, Option<&'static str>) {
+    if weights.is_demo() {
+        return (DtwMode::None, None);
+    }
+    let (preset, heads) = alignment_heads(&weights.name);
+    let mode = match preset {
+        Some(model_preset) => DtwMode::ModelPreset { model_preset },
+        None => DtwMode::TopMost { n_top: 2 },
+    };
+    (mode, Some(heads))
+}
 
 /// The alignment heads of the weights of that name, as whisper.cpp knows them for OpenAI's models.
 fn alignment_heads(name: &str) -> (Option<DtwModelPreset>, &'static str) {
@@ -206,5 +221,23 @@ fn digest(path: &Path) -> io::Result<String> {
             return Ok(hex(&hasher.finalize()));
         }
         hasher.update(&buffer[..n]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alignment_heads_go_by_name_whatever_the_quantisation() {
+        for (name, heads) in [
+            ("roomtape-demo.en", "tiny.en"),
+            ("base.en", "base.en"),
+            ("ggml-base.en-q5_1", "base.en"),
+            ("large-v3-turbo-q5_0", "large.v3.turbo"),
+            ("my-own", "the two topmost layers"),
+        ] {
+            assert_eq!(alignment_heads(name).1, heads);
+        }
     }
 }

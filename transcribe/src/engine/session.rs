@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use whisper_rs::{FullParams, SamplingStrategy, WhisperState};
+use whisper_rs::{FullParams, SamplingStrategy, WhisperError, WhisperState};
 
 use super::{Decoding, Error, Marks, Prompt, hook};
 use crate::heard::{Heard, Text, Token};
@@ -15,8 +15,11 @@ pub const LONGEST: usize = 30 * RATE as usize;
 const FULL_CONTEXT: usize = 1500;
 
 /// Context beyond the window's end. Without it the demo model leaves the last clause out now and
-/// then; with two seconds it hears what it hears with the full context.
-const SPARE_CONTEXT: usize = 100;
+/// then; with one second it hears what it hears with the full context.
+const SPARE_CONTEXT: usize = 50;
+
+/// Context comes in multiples of this: the fast multiplication of matrices takes no others.
+const CONTEXT_STEP: usize = 8;
 
 /// The fastest speakers say some five words a second: half as many tokens again, and the times.
 const TOKENS_PER_SECOND: usize = 10;
@@ -57,30 +60,34 @@ impl Session {
         let (result, clocks) = decoded;
         match result {
             Ok(()) => Ok(self.read(&clocks)),
-            Err(_) if stop.load(Ordering::Relaxed) => Err(Error::Stopped),
-            Err(error) => Err(Error::Decode(error)),
+            Err(error) => Err(failure(error, stop)),
         }
     }
 
     /// Does the work of a window of `samples` samples in which `tokens` tokens are said, whatever the
-    /// model: to find out how long that takes. Blocks.
+    /// model: to find out how long that takes. Blocks; looks for `stop` as [`Session::hear`] does.
     ///
     /// # Errors
-    /// [`Error::Decode`], [`Error::TooLong`].
-    pub fn drill(&mut self, samples: usize, tokens: usize, threads: usize) -> Result<(), Error> {
+    /// [`Error::Decode`], [`Error::Stopped`], [`Error::TooLong`].
+    pub fn drill(
+        &mut self,
+        samples: usize,
+        tokens: usize,
+        threads: usize,
+        stop: &AtomicBool,
+    ) -> Result<(), Error> {
         if samples > LONGEST {
             return Err(Error::TooLong(samples));
         }
         let samples = vec![0.0; samples.max(RATE as usize)];
-        let never = AtomicBool::new(false);
         let decoding = Decoding { threads, temperature: 0.0, prompt: Prompt::default() };
-        let (result, _) = hook::with(self.marks, true, &never, |hooks| {
+        let (result, _) = hook::with(self.marks, true, stop, |hooks| {
             let mut params = parameters(samples.len(), &decoding, false);
             params.set_max_tokens(i32::try_from(tokens).unwrap_or(i32::MAX));
             hooks.install(&mut params);
             self.state.full(params, &samples)
         });
-        result.map(|_| ()).map_err(Error::Decode)
+        result.map(|_| ()).map_err(|error| failure(error, stop))
     }
 
     /// The tokens of the first segment: the only one, unless whisper.cpp gave up on a window and
@@ -112,6 +119,11 @@ impl Session {
     }
 }
 
+/// Why whisper.cpp gave up.
+fn failure(error: WhisperError, stop: &AtomicBool) -> Error {
+    if stop.load(Ordering::Relaxed) { Error::Stopped } else { Error::Decode(error) }
+}
+
 fn parameters(samples: usize, decoding: &Decoding, multilingual: bool) -> FullParams<'static, '_> {
     let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
     params.set_n_threads(i32::try_from(decoding.threads.max(1)).unwrap_or(1));
@@ -135,6 +147,7 @@ fn parameters(samples: usize, decoding: &Decoding, multilingual: bool) -> FullPa
     let most = samples.div_ceil(RATE as usize) * TOKENS_PER_SECOND + TOKENS_ANYHOW;
     params.set_max_tokens(i32::try_from(most).unwrap_or(i32::MAX));
     let context = (samples * 50).div_ceil(RATE as usize) + SPARE_CONTEXT;
+    let context = context.next_multiple_of(CONTEXT_STEP);
     params.set_audio_ctx(context.min(FULL_CONTEXT) as i32);
     params
 }

@@ -1,4 +1,8 @@
+use std::sync::atomic::AtomicBool;
+
 use super::*;
+use crate::heard::Token;
+use crate::weights::{Source, Weights};
 
 fn go_on() -> AtomicBool {
     AtomicBool::new(false)
@@ -42,17 +46,4 @@ fn silence_short_sound_and_stopping() {
     assert!(matches!(session.hear(&whole, &greedy(), &stop), Err(Error::Stopped)));
     // And it can be used again afterwards.
     assert!(session.hear(&vec![0.0; 16_000], &greedy(), &go_on()).is_ok());
-}
-
-#[test]
-fn alignment_heads_go_by_name_whatever_the_quantisation() {
-    for (name, heads) in [
-        ("roomtape-demo.en", "tiny.en"),
-        ("base.en", "base.en"),
-        ("ggml-base.en-q5_1", "base.en"),
-        ("large-v3-turbo-q5_0", "large.v3.turbo"),
-        ("my-own", "the two topmost layers"),
-    ] {
-        assert_eq!(alignment_heads(name).1, heads);
-    }
 }

@@ -46,6 +46,12 @@ impl Weights {
         }
     }
 
+    /// Whether they are those that the program carries, wherever they come from.
+    #[must_use]
+    pub fn is_demo(&self) -> bool {
+        self.sha256 == DEMO_SHA256
+    }
+
     /// Weights in the ggml file at `path`, which is to have this SHA-256 (lower-case hex).
     #[must_use]
     pub fn file(name: &str, sha256: &str, path: PathBuf) -> Self {

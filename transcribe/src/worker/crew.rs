@@ -58,22 +58,13 @@ impl Crew {
     /// The system refuses a thread.
     pub(super) fn new(model: Model, members: usize) -> io::Result<Self> {
         let mut crew = Self { model, queue: Arc::default(), threads: Vec::new() };
-        crew.grow(members.max(1))?;
-        Ok(crew)
-    }
-
-    /// Starts threads until there are `members`.
-    ///
-    /// # Errors
-    /// See [`Crew::new`].
-    pub(super) fn grow(&mut self, members: usize) -> io::Result<()> {
-        while self.threads.len() < members {
-            let (model, queue) = (self.model.clone(), Arc::clone(&self.queue));
-            self.queue.lock().members += 1;
+        for _ in 0..members.max(1) {
+            let (model, queue) = (crew.model.clone(), Arc::clone(&crew.queue));
+            crew.queue.lock().members += 1;
             let thread = std::thread::Builder::new().name("engine".to_owned());
-            self.threads.push(thread.spawn(move || serve(&model, &queue))?);
+            crew.threads.push(thread.spawn(move || serve(&model, &queue))?);
         }
-        Ok(())
+        Ok(crew)
     }
 
     /// A job's handle on the crew.

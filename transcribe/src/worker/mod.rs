@@ -100,8 +100,9 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let weights = config.weights.clone();
-    let loading = tokio::task::spawn_blocking(move || Model::open(&weights));
-    let model = loading.await.map_err(Error::Stopped)??;
+    let threads = config.threads.max(1);
+    let starting = tokio::task::spawn_blocking(move || start(&weights, threads));
+    let (model, tuning) = starting.await.map_err(Error::Stopped)??;
     for device in engine::devices() {
         tracing::info!(%device, "device found");
     }
@@ -109,10 +110,12 @@ pub async fn run(
         engine = model.name(),
         gpu = model.gpu().map(tracing::field::display),
         weights = config.weights.name,
-        threads = config.threads,
+        threads,
+        windows_at_once = tuning.windows,
+        threads_each = tuning.threads,
         "transcription worker ready"
     );
-    let desk = Desk::new(db.clone(), store, config, model)?;
+    let desk = Desk::new(db.clone(), store, config, model, &tuning)?;
     let us = desk.us();
     let outcome = tokio::select! {
         outcome = desk.work(shutdown) => outcome,
@@ -122,11 +125,23 @@ pub async fn run(
     outcome
 }
 
+/// Loads the model and finds out how finished recordings are read fastest, before there is any work
+/// beside which that would come out wrong.
+fn start(weights: &Weights, threads: usize) -> Result<(Model, Tuning), engine::Error> {
+    let mut model = Model::open(weights)?;
+    let mut tuning = tune(&model, threads, |_| ());
+    if let (Err(engine::Error::Room(error)), true) = (&tuning, model.gpu().is_some()) {
+        tracing::warn!(%error, "no memory for a window on the graphics card; using the processor");
+        model = model.on_processor()?;
+        tuning = tune(&model, threads, |_| ());
+    }
+    Ok((model, tuning?))
+}
+
 /// Where jobs are handed out.
 struct Desk {
     db: Db,
     config: Config,
-    model: Model,
     context: task::Context,
     live: Places,
     batch: Places,
@@ -139,21 +154,28 @@ struct Places {
 }
 
 impl Desk {
-    fn new(db: Db, store: Store, config: Config, model: Model) -> Result<Self, Error> {
+    fn new(
+        db: Db,
+        store: Store,
+        config: Config,
+        model: Model,
+        tuning: &Tuning,
+    ) -> Result<Self, Error> {
         let places = |jobs: usize, members: usize| {
             let crew = Crew::new(model.clone(), members).map_err(Error::Thread)?;
             Ok::<_, Error>(Places { crew, free: jobs })
         };
         let live = (config.threads / 2).max(2);
-        let (live, batch) = (places(live, live)?, places((config.threads / 4).max(1), 1)?);
+        let batch = (config.threads / 4).max(1);
+        let (live, batch) = (places(live, live)?, places(batch, tuning.windows)?);
         let context = task::Context {
             db: db.clone(),
             store,
             made_by: task::made_by(&model, &config.weights),
-            share: Share::new(config.threads),
+            share: Share::new(config.threads, tuning.windows, tuning.threads),
             threads: u32::try_from(config.threads).unwrap_or(u32::MAX).max(1),
         };
-        Ok(Self { db, config, model, context, live, batch })
+        Ok(Self { db, config, context, live, batch })
     }
 
     /// What others are told of this worker.
@@ -169,7 +191,6 @@ impl Desk {
     async fn work(mut self, shutdown: CancellationToken) -> Result<(), Error> {
         let mut changes = self.db.changes();
         let mut running = JoinSet::new();
-        let mut tuning = self.tune();
         while !shutdown.is_cancelled() {
             let wait = match self.claim().await {
                 Ok(Some((job, lease))) => {
@@ -192,7 +213,6 @@ impl Desk {
                 () = tokio::time::sleep(wait) => {}
                 () = news(&mut changes), if wait == POLL => {}
                 Some(ended) = running.join_next() => self.free(ended)?,
-                Some(tuned) = tuning.join_next() => self.heed(tuned)?,
             }
         }
         while let Some(ended) = running.join_next().await {
@@ -235,39 +255,6 @@ impl Desk {
         let places = self.places(ended.map_err(|_| Error::Panic)?);
         places.free += 1;
         if places.crew.is_broken() { Err(Error::Panic) } else { Ok(()) }
-    }
-
-    /// Finds out, beside the work, how many windows at once are the fastest.
-    fn tune(&self) -> JoinSet<Result<Tuning, engine::Error>> {
-        let mut tuning = JoinSet::new();
-        if self.config.threads > 1 {
-            let (model, threads) = (self.model.clone(), self.config.threads);
-            tuning.spawn_blocking(move || tune(&model, threads, |_| ()));
-        }
-        tuning
-    }
-
-    /// Has finished recordings read in the way that was found to be the fastest.
-    fn heed(
-        &mut self,
-        tuned: Result<Result<Tuning, engine::Error>, tokio::task::JoinError>,
-    ) -> Result<(), Error> {
-        match tuned.map_err(|_| Error::Panic)? {
-            Ok(Tuning { windows, threads, .. }) => {
-                tracing::info!(
-                    windows,
-                    threads,
-                    "finished recordings are read so many windows at once"
-                );
-                self.batch.crew.grow(windows).map_err(Error::Thread)?;
-                self.context.share.settle(windows, threads);
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "how many windows at once are the fastest was not found out");
-            }
-        }
-        Ok(())
     }
 }
 

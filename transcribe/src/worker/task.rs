@@ -94,8 +94,10 @@ pub(super) fn made_by(model: &Model, weights: &Weights) -> MadeBy {
             "decoding": "greedy",
             "carried_context": 0,
             "vocabulary": if model.takes_prompts() { VOCABULARY } else { NO_VOCABULARY },
-            "flash_attention": false,
-            "word_times": { "alignment_heads": model.alignment(), "method": "dtw, timestamps, speech" },
+            "word_times": match model.alignment() {
+                Some(heads) => json!({ "alignment_heads": heads, "method": "dtw, timestamps, speech" }),
+                None => json!({ "method": "timestamps, speech" }),
+            },
             "speech": "earshot",
         }),
     }
@@ -113,6 +115,7 @@ pub(super) async fn work(
     meter: &Meter,
 ) -> Result<(), Failure> {
     let live = job.kind == Kind::TranscribeLive;
+    let _room = live.then(|| context.share.room());
     let chunks = context.db.chunks(job.recording_id).await?;
     let vocabulary = context.db.vocabulary(job.recording_id).await?;
     let mut made_by = context.made_by(live);
