@@ -2,7 +2,7 @@
 //!
 //! Four witnesses say when a word starts. The engine says where each clause starts and ends, very
 //! well. Inside a clause, its attention had passed over the word before at a known step: about that
-//! word's end, a little early, now and then far off. The times that it would have put there instead
+//! word's end, a little early, now and then far off (where it was asked: `engine`). The times that it would have put there instead
 //! of the word, were the clause to end there, are spread round the true place. And longer words take
 //! longer. `path` weighs all of them for a whole clause at once. Over the bundled conversation the
 //! middle error is a fifth of that of whisper.cpp's own word times.

@@ -10,6 +10,7 @@ fn room() -> Room {
         slug: "hall".into(),
         title: "Town “hall”".into(),
         host: "Ada".into(),
+        glossary: String::new(),
         audience: Audience::Everyone,
         policy: RecordingPolicy::Auto,
         rtp_port: None,

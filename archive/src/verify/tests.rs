@@ -63,6 +63,7 @@ impl Kept {
                 slug: "hall".into(),
                 title: "Hall".into(),
                 host: String::new(),
+                glossary: String::new(),
                 audience: Audience::Everyone,
                 policy: RecordingPolicy::Auto,
                 rtp_port: None,
