@@ -30,7 +30,7 @@ fn transcription(config: &Config) -> anyhow::Result<()> {
         log::print(&format!("Found {device}"));
     }
     log::print(&format!("{}, weights {name}, {} threads", model.name(), config.threads));
-    log::print("windows at once   threads each   times real time");
+    log::print("windows at once   threads each   times real time   (slower ways are broken off)");
     let row = |Trial { windows, threads, speed }| {
         log::print(&format!("{windows:>15}   {threads:>12}   {speed:>15.1}"));
     };

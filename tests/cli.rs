@@ -47,6 +47,18 @@ fn weights_that_are_not_here_say_how_to_bring_them() {
 }
 
 #[test]
+fn what_it_computes_on_and_how_fast_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let measured = roomtape(&["bench", "transcribe", "--threads", "2"], dir.path());
+    assert!(measured.status.success());
+    let said = String::from_utf8_lossy(&measured.stdout).into_owned();
+    assert!(said.starts_with("Found ") && said.contains(", weights roomtape-demo.en, 2"), "{said}");
+    let last = said.lines().last().unwrap();
+    let ways = ["2 windows at once, with 1 thread each.", "1 window at once, with 2 threads each."];
+    assert!(ways.iter().any(|way| last == format!("Finished recordings are read {way}")), "{said}");
+}
+
+#[test]
 fn an_unknown_setting_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("roomtape.toml"), "htpp = \"127.0.0.1:1\"\n").unwrap();
