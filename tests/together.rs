@@ -1,7 +1,5 @@
 //! Two rooms recorded at once, while a third recording is transcribed.
 
-use std::thread;
-
 use crate::demo;
 use crate::support::media::{self, ffmpeg};
 use crate::support::server::{SOON, program};
@@ -19,7 +17,7 @@ async fn two_rooms_are_recorded_while_a_third_is_transcribed() {
     let packets = media::ogg_packets(&data("conversation.opus"));
     let sender = rtp::Sender::start(port, packets, true);
     let mount = server.mount("second", &key);
-    let pushing = thread::spawn(move || {
+    let pushing = tokio::task::spawn_blocking(move || {
         let input = data("conversation.flac");
         ffmpeg(&[
             "-re",
@@ -57,7 +55,7 @@ async fn two_rooms_are_recorded_while_a_third_is_transcribed() {
         })
         .await;
     }
-    pushing.join().unwrap();
+    pushing.await.unwrap();
     sender.stop();
     server.api.end(&first).await;
     for slug in ["first", "second"] {

@@ -11,6 +11,10 @@ use super::{secs, until};
 /// How long an answer may take, its body included.
 const ANSWER_WITHIN: Duration = secs(120);
 
+/// How long a connection is kept for the next request: less than the server keeps it. A test that does
+/// something else meanwhile does not see it closed.
+const IDLE: Duration = secs(5);
+
 /// A client of one server.
 #[derive(Clone)]
 pub struct Api {
@@ -21,7 +25,8 @@ pub struct Api {
 
 impl Api {
     pub fn new(http: SocketAddr) -> Self {
-        let client = Client::builder().no_proxy().timeout(ANSWER_WITHIN).build().expect("a client");
+        let client = Client::builder().no_proxy().timeout(ANSWER_WITHIN).pool_idle_timeout(IDLE);
+        let client = client.build().expect("a client");
         Self { client, base: format!("http://{http}") }
     }
 
