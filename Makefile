@@ -49,7 +49,7 @@ deny: $(TOOLS)/bin/cargo-deny ## licences, sources and duplicate bans of every d
 walls: ## stages do not reach past their neighbours
 	.ci/walls
 
-fuzz: packages-build ## each fuzz target for FUZZ_SECONDS, four side by side
+fuzz: packages-build ## each fuzz target for FUZZ_SECONDS, eight side by side
 	fuzz/run $(FUZZ_SECONDS)
 
 bench: packages-test ## what a claim and a room cost; speed against whisper.cpp (WHISPER_CLI=…/whisper-cli)
