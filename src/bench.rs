@@ -34,7 +34,10 @@ fn transcription(config: &Config) -> anyhow::Result<()> {
     let row = |Trial { windows, threads, speed }| {
         log::print(&format!("{windows:>15}   {threads:>12}   {speed:>15.1}"));
     };
-    let Tuning { windows, threads, .. } = transcribe::tune(&model, config.threads, row)?;
+    let Tuning { windows, threads, trials } = transcribe::tune(&model, config.threads, row)?;
+    if trials.is_empty() {
+        log::print("nothing was tried: one thread only, or a model that is slow here");
+    }
     log::print(&format!(
         "Finished recordings are read {windows} {} at once, with {threads} {} each.",
         if windows == 1 { "window" } else { "windows" },

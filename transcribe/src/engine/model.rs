@@ -16,6 +16,10 @@ use crate::weights::{self, Source, Weights};
 /// Memory for one dynamic time warping: heads × tokens × context, several times over.
 const DTW_MEMORY: usize = 512 << 20;
 
+/// Memory that a graphics card is to have left when the weights are in it: one place to decode in with
+/// small weights, a part of one with large ones.
+const ROOM: u64 = 256 << 20;
+
 /// Loaded weights. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -43,6 +47,12 @@ impl Model {
         let Some(gpu) = device::devices().into_iter().find(|device| device.is_gpu) else {
             return Self::load(weights, None);
         };
+        // whisper.cpp ends the process over weights for which there is no memory.
+        let needed = size(weights)?.saturating_add(ROOM);
+        if gpu.free_bytes < needed {
+            tracing::warn!(%gpu, needed_mib = needed >> 20, "too little memory; using the processor");
+            return Self::load(weights, None);
+        }
         Self::load(weights, Some(gpu)).or_else(|failed| match failed {
             Error::Load { .. } => {
                 let error: &dyn std::error::Error = &failed;
@@ -209,6 +219,16 @@ fn check(weights: &Weights) -> Result<(), Error> {
     }
     let (name, expected) = (weights.name.clone(), weights.sha256.clone());
     Err(Error::Wrong { name, found, expected })
+}
+
+/// Bytes of the weights, which take about as many once they are loaded.
+fn size(weights: &Weights) -> Result<u64, Error> {
+    match &weights.source {
+        Source::Bytes(bytes) => Ok(bytes.len() as u64),
+        Source::File(path) => std::fs::metadata(path)
+            .map(|file| file.len())
+            .map_err(|source| Error::Read { name: weights.name.clone(), source }),
+    }
 }
 
 fn digest(path: &Path) -> io::Result<String> {
