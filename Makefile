@@ -52,7 +52,7 @@ walls: ## stages do not reach past their neighbours
 fuzz: packages-build ## each fuzz target for FUZZ_SECONDS, eight side by side
 	fuzz/run $(FUZZ_SECONDS)
 
-bench: packages-test ## what a claim and a room cost; speed against whisper.cpp (WHISPER_CLI=…/whisper-cli)
+bench: packages-test ## what a claim and a room cost; speed against whisper.cpp and faster-whisper (WHISPER_CLI=…/whisper-cli PEER_PYTHON=…/python)
 	cargo bench --profile dev --bench claims
 	cargo bench --profile dev --bench rooms
 	cargo bench --profile dev --bench scale

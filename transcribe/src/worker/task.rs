@@ -191,25 +191,21 @@ enum Read {
     Quiet(Ticks),
 }
 
-impl<'a> Run<'a> {
-    /// Works through the chunks from what is covered on: finds windows, ahead of the engine, which
-    /// reads several at once; what was read is written down in order.
-    async fn transcribe(&mut self, id: RecordingId, chunks: Vec<Chunk>) -> Result<(), Failure> {
-        let live = self.kind == Kind::TranscribeLive;
-        let gaps = self.context.db.gaps(id).await?;
-        let plan = ahead::Plan {
-            policy: if live { Policy::LIVE } else { Policy::FINISHED },
-            covered: self.transcript.covered,
-            whole: !live,
-        };
-        let (found, windows) = mpsc::channel(ahead::MOST);
-        let store = self.context.store.clone();
-        let finding = ahead::find(store, id, chunks, &gaps, plan, found);
-        let finding = async { finding.await.map_err(Failure::from) };
-        tokio::try_join!(finding, self.read_all(windows)).map(|_| ())
-    }
+/// What has a job's windows read.
+struct Reader<'a> {
+    context: &'a Context,
+    sitting: &'a Sitting,
+    kind: Kind,
+    prompt: Prompt,
+}
 
-    async fn read_all(&mut self, mut windows: mpsc::Receiver<Found>) -> Result<(), Failure> {
+impl<'a> Reader<'a> {
+    /// Has the windows read, several at once, and hands on in order what was.
+    async fn read_all(
+        &self,
+        mut windows: mpsc::Receiver<Found>,
+        to: mpsc::Sender<Read>,
+    ) -> Result<(), Failure> {
         let at_once = |context: &Context, kind| match kind {
             Kind::TranscribeLive => 1,
             Kind::Transcribe => context.share.windows(),
@@ -222,7 +218,7 @@ impl<'a> Run<'a> {
             tokio::select! {
                 // Nor far ahead of what cannot be written down yet: a crash costs what was read of it.
                 found = windows.recv(),
-                    if more && reading.len() < places && done.len() + 1 < places.max(2) =>
+                    if more && reading.len() < places && done.len() < places =>
                 {
                     match found {
                         Some(Found::Clip(clip)) => reading.push(self.hear(next, clip)),
@@ -238,7 +234,10 @@ impl<'a> Run<'a> {
             }
             while let Some(read) = done.remove(&kept) {
                 kept += 1;
-                self.write(read).await?;
+                if to.send(read).await.is_err() {
+                    // Whoever writes has failed, and says why.
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -258,6 +257,37 @@ impl<'a> Run<'a> {
             let reading = sitting.read(clip, prompt, turn.threads).await?;
             Ok((number, Read::Words(keep, reading)))
         }
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Works through the chunks from what is covered on: finds windows, ahead of the engine, which
+    /// reads several at once; what was read is written down in order.
+    async fn transcribe(&mut self, id: RecordingId, chunks: Vec<Chunk>) -> Result<(), Failure> {
+        let live = self.kind == Kind::TranscribeLive;
+        let gaps = self.context.db.gaps(id).await?;
+        let plan = ahead::Plan {
+            policy: if live { Policy::LIVE } else { Policy::FINISHED },
+            covered: self.transcript.covered,
+            whole: !live,
+        };
+        let (found, windows) = mpsc::channel(ahead::MOST);
+        let store = self.context.store.clone();
+        let finding = ahead::find(store, id, chunks, &gaps, plan, found);
+        let finding = async { finding.await.map_err(Failure::from) };
+        let (context, sitting, kind) = (self.context, self.sitting, self.kind);
+        let reader = Reader { context, sitting, kind, prompt: self.prompt.clone() };
+        let (read, reads) = mpsc::channel(1);
+        // Side by side: the engine does not wait for the database.
+        tokio::try_join!(finding, reader.read_all(windows, read), self.write_all(reads)).map(drop)
+    }
+
+    /// Writes down what was read, as it comes.
+    async fn write_all(&mut self, mut reads: mpsc::Receiver<Read>) -> Result<(), Failure> {
+        while let Some(read) = reads.recv().await {
+            self.write(read).await?;
+        }
+        Ok(())
     }
 
     async fn write(&mut self, read: Read) -> Result<(), Failure> {
