@@ -35,8 +35,9 @@ pub(super) struct Hooks<'a> {
     clocks: Vec<Vec<(u32, f32)>>,
 }
 
-/// With `text_only` the decoding ends only where its parameters say. Runs `decode`, which installs the hooks in the parameters it decodes with; gives its result and,
-/// for each token, the likely times with the natural logarithms of their probabilities.
+/// Runs `decode`, which installs the hooks in the parameters it decodes with; gives its result and, for
+/// each token, the likely times with the natural logarithms of their probabilities. With `text_only` the
+/// decoding ends only where its parameters say.
 pub(super) fn with<T>(
     marks: Marks,
     text_only: bool,
@@ -89,9 +90,9 @@ unsafe extern "C" fn read_times(
     user_data: *mut c_void,
 ) {
     // SAFETY: `user_data` is the `Hooks` that `install` handed over, still alive and not otherwise
-    // used while whisper.cpp runs; `tokens` has `count` entries; `logits` has one entry for each token of the vocabulary, whose
-    // last `TIMES` are the times (whisper.cpp's `token_beg` + 0 ..= 1500), which `Model::open` made
-    // sure of.
+    // used while whisper.cpp runs; `tokens` has `count` entries; `logits` has one entry for each token
+    // of the vocabulary, whose last `TIMES` are the times (whisper.cpp's `token_beg` + 0 ..= 1500),
+    // which `Model::open` made sure of.
     let count = usize::try_from(count).unwrap_or(0);
     let (hooks, tokens, logits) = unsafe {
         let hooks = &mut *user_data.cast::<Hooks<'_>>();
