@@ -16,6 +16,7 @@
 )]
 mod support;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -24,14 +25,15 @@ use models::Db;
 use support::data;
 use support::media::ffmpeg;
 use support::server::PROGRAM;
+use support::words::{LENGTH_S, truth};
 use transcribe::score::{Score, Segment, Transcript, Truth, Word, score};
 
 /// Runs of each, of which the middle one counts.
 const RUNS: usize = 3;
+/// Programs for the peers.
+const PEERS: &str = "benches/peers";
 /// Recordings whose throughput is compared.
 const RECORDINGS: usize = 16;
-/// Length of the conversation in seconds.
-const LENGTH_S: f64 = 99.918_375;
 
 /// What one run gave.
 struct Run {
@@ -115,30 +117,52 @@ impl Bench {
             println!("no peer: set PEER_PYTHON to a Python that has faster-whisper");
             return;
         };
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join(PEERS);
         let model = self.path("ctranslate2");
         let convert = Command::new(&python)
             .arg(scripts.join("ggml_to_ctranslate2.py"))
             .args([Path::new(&self.weights), &model])
             .status();
         assert!(convert.expect("starting Python").success());
-        let mut times = Vec::new();
-        for _ in 0..RUNS {
-            let mut command = Command::new(&python);
-            command.arg(scripts.join("faster_whisper_bench.py")).arg("--threads");
-            command.arg(self.threads.to_string()).arg("--at-once").arg(self.threads.to_string());
-            command.arg("--truth").arg(data("conversation.json"));
-            command.arg("--model").arg(&model).args(&files);
-            let output = command.output().expect("starting Python");
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let last = text.lines().last().unwrap_or_default().to_owned();
-            let said: serde_json::Value = serde_json::from_str(&last).expect("a line of JSON");
-            times.push((said["seconds"].as_f64().expect("seconds"), last));
+        for (args, what) in [
+            (&["--word-timestamps"][..], "words with their times, as ours have"),
+            (&[], "sentences only"),
+        ] {
+            let mut runs: Vec<_> =
+                (0..RUNS).map(|_| self.faster_whisper(&python, &model, args, &files)).collect();
+            runs.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let (seconds, said) = &runs[RUNS / 2];
+            println!("faster-whisper, {what}: {said}");
+            println!("throughput: {:.2} of faster-whisper's", seconds / ours.seconds);
         }
-        times.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (seconds, said) = &times[RUNS / 2];
-        println!("faster-whisper: {said}");
-        println!("throughput: {:.2} of faster-whisper's", seconds / ours.seconds);
+    }
+
+    /// Seconds that faster-whisper takes once it is loaded and warm, and what it says about that.
+    fn faster_whisper(
+        &self,
+        python: &OsStr,
+        model: &Path,
+        args: &[&str],
+        files: &[PathBuf],
+    ) -> (f64, String) {
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(PEERS).join("faster_whisper_bench.py");
+        let threads = self.threads.to_string();
+        let output = Command::new(python)
+            .arg(script)
+            .args(["--threads", &threads, "--at-once", &threads])
+            .arg("--truth")
+            .arg(data("conversation.json"))
+            .arg("--model")
+            .arg(model)
+            .args(args)
+            .args(files)
+            .output();
+        let output = output.expect("starting Python");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let last = text.lines().last().unwrap_or_default().to_owned();
+        let said: serde_json::Value = serde_json::from_str(&last).expect("a line of JSON");
+        (said["seconds"].as_f64().expect("seconds"), last)
     }
 
     /// From recordings to their words: a whole run of the program less one without words.
@@ -201,22 +225,6 @@ async fn words_in(home: &Path) -> Transcript {
     );
     let segments = db.segments(transcript.id, 0).await.expect("its segments");
     Transcript { segments: segments.iter().map(Into::into).collect() }
-}
-
-/// The truth about the conversation so many times over.
-fn truth(repeats: usize) -> Truth {
-    let text = std::fs::read_to_string(data("conversation.json")).expect("the truth");
-    let once = Truth::parse(&text).expect("the truth");
-    let mut whole = Truth { turns: Vec::new() };
-    for n in 0..repeats {
-        let mut turns = once.turns.clone();
-        for word in turns.iter_mut().flat_map(|turn| &mut turn.words) {
-            word.start += LENGTH_S * n as f64;
-            word.end += LENGTH_S * n as f64;
-        }
-        whole.turns.extend(turns);
-    }
-    whole
 }
 
 fn median(mut run: impl FnMut() -> Run) -> Run {

@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::{cli, home, log, receipts, worker};
 
 /// How often the transcription's progress is looked at.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Imports every file; those that fail are named, the others stay.
 ///

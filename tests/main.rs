@@ -26,6 +26,7 @@ mod jobs;
 mod moving;
 mod outage;
 mod reprocess;
+mod resume;
 mod roles;
 mod rtp;
 mod stale;

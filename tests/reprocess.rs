@@ -9,9 +9,9 @@ use models::job::State as Job;
 use models::transcript::State as Words;
 use models::{Batch, Db};
 
-use crate::demo;
 use crate::support::media::ffmpeg;
 use crate::support::server::{SOON, program};
+use crate::support::words::score_of;
 use crate::support::{data, secs, until};
 
 /// Longer than the slowest machine takes.
@@ -106,7 +106,7 @@ async fn everything_is_transcribed_again_once_though_a_worker_is_killed() {
     }
     let whole = db.transcript_version(jobs[0].recording_id, None).await.unwrap().unwrap();
     let segments = db.segments(whole.id, 0).await.unwrap();
-    let score = demo::score_of(segments.iter().map(Into::into).collect());
+    let score = score_of(segments.iter().map(Into::into).collect(), 1);
     assert!(score.word_error_rate <= 0.014, "{score}");
     let shown = says(home, &["jobs", "--state", "done"]);
     assert_eq!(shown.matches(" windows, ").count(), 4, "{shown}");

@@ -11,8 +11,8 @@ use models::db::JobFilter;
 use models::job::{Class, Kind, Limits, State};
 use models::{Db, Job, RecordingId, Segment, Transcript, WallMicros};
 
-use crate::demo;
 use crate::support::server::{PROGRAM, SOON};
+use crate::support::words::score_of;
 use crate::support::{data, secs, until};
 
 /// `roomtape transcribe` as a process of its own, with a lease of two seconds.
@@ -146,7 +146,7 @@ async fn stop_and_go_on(folder: &Path, database: &str) {
     .await;
     assert!(done.jobs[0].token > left.jobs[0].token);
     assert_eq!(done.segments[..left.segments.len()], left.segments, "it went on from there");
-    let score = demo::score_of(done.segments.iter().map(Into::into).collect());
+    let score = score_of(done.segments.iter().map(Into::into).collect(), 1);
     assert!(score.word_error_rate <= 0.014, "{score}");
 
     // The first wakes up in the middle of a window. When it has noticed, and when it has ended, all

@@ -12,6 +12,7 @@ pub mod rig;
 pub mod rtp;
 pub mod server;
 pub mod voice;
+pub mod words;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -3,19 +3,23 @@
 //!
 //! One [`Model`] holds the weights; any number of [`Session`]s decode with it at once, each on a
 //! thread of its own. A window is one call: greedy, with no text carried over from the window
-//! before (it would carry its mistakes over too, and windows are read several at once), and decoded in one go (whisper.cpp's "single segment"), because then it hands over both
-//! times at each clause boundary (otherwise it drops where a clause begins) and does not skip audio
-//! by itself.
+//! before (it would carry its mistakes over too, and windows are read several at once), and decoded in one
+//! go (whisper.cpp's "single segment"), because then it hands over both times at each clause boundary
+//! (otherwise it drops where a clause begins) and does not skip audio by itself.
 
 mod device;
 mod hook;
 mod model;
+mod repack;
 mod session;
+mod spectrum;
 
 use std::io;
 use std::sync::Arc;
 
 use whisper_rs::WhisperError;
+
+use crate::weights::ggml;
 
 pub use self::device::{Device, devices};
 pub use self::model::Model;
@@ -41,6 +45,14 @@ pub enum Error {
         found: String,
         /// The digest they should have.
         expected: String,
+    },
+    /// The weights are not a whole Whisper model.
+    #[error("reading the weights {name}")]
+    Malformed {
+        /// Which weights.
+        name: String,
+        /// What is wrong with them.
+        source: ggml::Error,
     },
     /// whisper.cpp does not accept the weights.
     #[error("loading the weights {name}")]

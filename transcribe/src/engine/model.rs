@@ -1,7 +1,7 @@
 //! Loaded weights.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +10,11 @@ use whisper_rs::{
     DtwMode, DtwModelPreset, DtwParameters, WhisperContext, WhisperContextParameters,
 };
 
-use super::{Device, Error, Marks, PROMPT_ROOM, PROMPT_TOKENS, Prompt, Session, device, hex, hook};
+use super::spectrum::Spectrum;
+use super::{
+    Device, Error, Marks, PROMPT_ROOM, PROMPT_TOKENS, Prompt, Session, device, hex, hook, repack,
+};
+use crate::weights::ggml::{self, Filters, Head};
 use crate::weights::{self, Source, Weights};
 
 /// Memory for one dynamic time warping: heads × tokens × context, several times over.
@@ -32,6 +36,10 @@ pub struct Model {
     heads: Option<&'static str>,
     /// Whether it may be told the names of a room: the demo model knows its few words only.
     takes_prompts: bool,
+    /// What computes the spectrum; `None`: whisper.cpp.
+    spectrum: Option<Spectrum>,
+    /// Whether the weights are in another form than in their file.
+    repacked: bool,
 }
 
 impl Model {
@@ -85,9 +93,13 @@ impl Model {
         let flash = heads.is_none() && gpu.is_some();
         parameters.use_gpu(gpu.is_some()).flash_attn(flash);
         parameters.dtw_parameters(DtwParameters { mode, dtw_mem_size: DTW_MEMORY });
-        let context = match &weights.source {
-            Source::Bytes(bytes) => WhisperContext::new_from_buffer_with_params(bytes, parameters),
-            Source::File(path) => WhisperContext::new_with_params(path, parameters),
+        let (filters, packed) = prepare(weights, gpu.is_none())?;
+        let context = match (&packed, &weights.source) {
+            (Some(bytes), _) => WhisperContext::new_from_buffer_with_params(bytes, parameters),
+            (None, Source::Bytes(bytes)) => {
+                WhisperContext::new_from_buffer_with_params(bytes, parameters)
+            }
+            (None, Source::File(path)) => WhisperContext::new_with_params(path, parameters),
         };
         let context =
             context.map_err(|source| Error::Load { name: weights.name.clone(), source })?;
@@ -96,8 +108,9 @@ impl Model {
             return Err(Error::Foreign { name: weights.name.clone() });
         }
         let takes_prompts = !weights.is_demo();
-        let (context, weights) = (Arc::new(context), weights.clone());
-        Ok(Self { context, weights, gpu, marks, heads, takes_prompts })
+        let spectrum = if context.is_multilingual() { None } else { Spectrum::new(&filters) };
+        let (context, weights, repacked) = (Arc::new(context), weights.clone(), packed.is_some());
+        Ok(Self { context, weights, gpu, marks, heads, takes_prompts, spectrum, repacked })
     }
 
     /// A place to decode in, with memory of its own.
@@ -107,7 +120,8 @@ impl Model {
     pub fn session(&self) -> Result<Session, Error> {
         let state = self.context.create_state().map_err(Error::Room)?;
         let multilingual = self.context.is_multilingual();
-        Ok(Session { state, marks: self.marks, multilingual })
+        let spectrum = self.spectrum.clone();
+        Ok(Session { state, marks: self.marks, multilingual, spectrum })
     }
 
     /// The names and words of a room as the engine is told them before each window, at most
@@ -140,6 +154,12 @@ impl Model {
     pub fn name(&self) -> String {
         let on = if self.gpu.is_some() { BACKEND } else { "cpu" };
         format!("whisper.cpp {} ({on})", whisper_rs::get_whisper_version())
+    }
+
+    /// The form in which the weights were brought, where it is not that of their file.
+    #[must_use]
+    pub fn repacked(&self) -> Option<&'static str> {
+        self.repacked.then_some("q8_0")
     }
 
     /// The graphics card that it computes on, if it does.
@@ -219,6 +239,29 @@ fn check(weights: &Weights) -> Result<(), Error> {
     }
     let (name, expected) = (weights.name.clone(), weights.sha256.clone());
     Err(Error::Wrong { name, found, expected })
+}
+
+/// What their filters are, and for the processor the whole model with weights in a faster form, where it
+/// has one.
+fn prepare(weights: &Weights, processor: bool) -> Result<(Filters, Option<Vec<u8>>), Error> {
+    fn of(
+        file: &mut (impl Read + Seek),
+        bytes: u64,
+        processor: bool,
+    ) -> Result<(Filters, Option<Vec<u8>>), ggml::Error> {
+        let filters = Head::read(file)?.filters;
+        file.rewind()?;
+        let packed = if processor { repack::for_processor(file, bytes)? } else { None };
+        Ok((filters, packed))
+    }
+    let prepared = match &weights.source {
+        Source::Bytes(bytes) => of(&mut Cursor::new(bytes), bytes.len() as u64, processor),
+        Source::File(path) => File::open(path).map_err(ggml::Error::from).and_then(|file| {
+            let bytes = file.metadata()?.len();
+            of(&mut BufReader::new(file), bytes, processor)
+        }),
+    };
+    prepared.map_err(|source| Error::Malformed { name: weights.name.clone(), source })
 }
 
 /// Bytes of the weights, which take about as many once they are loaded.

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use whisper_rs::{FullParams, SamplingStrategy, WhisperError, WhisperState};
 
-use super::{Decoding, Error, Marks, Prompt, hook};
+use super::hook::{self, Clocks};
+use super::spectrum::{STEP, Spectrum};
+use super::{Decoding, Error, Marks, Prompt};
 use crate::heard::{Heard, Text, Token};
 use crate::speech::RATE;
 
@@ -21,6 +23,9 @@ const SPARE_CONTEXT: usize = 50;
 /// Context comes in multiples of this: the fast multiplication of matrices takes no others.
 const CONTEXT_STEP: usize = 8;
 
+/// Samples that whisper.cpp takes at least: 0.1 s.
+const LEAST: usize = RATE as usize / 10;
+
 /// The fastest speakers say some five words a second: half as many tokens again, and the times.
 const TOKENS_PER_SECOND: usize = 10;
 /// Tokens that any window may have beside.
@@ -32,6 +37,9 @@ pub struct Session {
     pub(super) state: WhisperState,
     pub(super) marks: Marks,
     pub(super) multilingual: bool,
+    /// What computes the spectrum to hear; `None`: whisper.cpp. The latter where the language is to be
+    /// found out, which happens before it can be handed one.
+    pub(super) spectrum: Option<Spectrum>,
 }
 
 impl Session {
@@ -49,15 +57,7 @@ impl Session {
         if samples.len() > LONGEST {
             return Err(Error::TooLong(samples.len()));
         }
-        // whisper.cpp skips audio under 0.1 s and its time warping needs more than that.
-        let mut padded = samples.to_vec();
-        padded.resize(samples.len().max(RATE as usize), 0.0);
-        let decoded = hook::with(self.marks, false, stop, |hooks| {
-            let mut params = parameters(padded.len(), decoding, self.multilingual);
-            hooks.install(&mut params);
-            self.state.full(params, &padded)
-        });
-        let (result, clocks) = decoded;
+        let (result, clocks) = self.decode(samples, decoding, false, None, stop);
         match result {
             Ok(()) => Ok(self.read(&clocks)),
             Err(error) => Err(failure(error, stop)),
@@ -79,15 +79,41 @@ impl Session {
         if samples > LONGEST {
             return Err(Error::TooLong(samples));
         }
-        let samples = vec![0.0; samples.max(RATE as usize)];
         let decoding = Decoding { threads, temperature: 0.0, prompt: Prompt::default() };
-        let (result, _) = hook::with(self.marks, true, stop, |hooks| {
-            let mut params = parameters(samples.len(), &decoding, false);
+        let silence = vec![0.0; samples];
+        let (result, _) = self.decode(&silence, &decoding, true, Some(tokens), stop);
+        result.map(|_| ()).map_err(|error| failure(error, stop))
+    }
+
+    /// Has whisper.cpp decode; gives what it returns, and what the hooks noted.
+    fn decode(
+        &mut self,
+        samples: &[f32],
+        decoding: &Decoding,
+        text_only: bool,
+        most_tokens: Option<usize>,
+        stop: &AtomicBool,
+    ) -> (Result<(), WhisperError>, Clocks) {
+        // whisper.cpp skips audio under 0.1 s and its time warping needs more than that.
+        let mut samples = samples.to_vec();
+        samples.resize(samples.len().max(RATE as usize), 0.0);
+        let context = context(samples.len());
+        let spectrum = self.spectrum.as_ref().map(|spectrum| spectrum.of(&samples, context * 2));
+        let mut params = parameters(samples.len(), context, decoding, self.multilingual);
+        if let Some(tokens) = most_tokens {
             params.set_max_tokens(i32::try_from(tokens).unwrap_or(i32::MAX));
+        }
+        if spectrum.is_some() {
+            // What whisper.cpp computes itself is not used: it gets as little as it takes, and is told
+            // how much there is.
+            params.set_duration_ms(i32::try_from(samples.len() / STEP * 10).unwrap_or(i32::MAX));
+            samples.truncate(LEAST);
+        }
+        let (marks, spectrum) = (self.marks, spectrum.as_ref());
+        hook::with(hook::Setting { marks, text_only, stop, spectrum }, |hooks| {
             hooks.install(&mut params);
             self.state.full(params, &samples)
-        });
-        result.map(|_| ()).map_err(|error| failure(error, stop))
+        })
     }
 
     /// The tokens of the first segment: the only one, unless whisper.cpp gave up on a window and
@@ -124,7 +150,18 @@ fn failure(error: WhisperError, stop: &AtomicBool) -> Error {
     if stop.load(Ordering::Relaxed) { Error::Stopped } else { Error::Decode(error) }
 }
 
-fn parameters(samples: usize, decoding: &Decoding, multilingual: bool) -> FullParams<'static, '_> {
+/// How much context so many samples get.
+fn context(samples: usize) -> usize {
+    let context = (samples * 50).div_ceil(RATE as usize) + SPARE_CONTEXT;
+    context.next_multiple_of(CONTEXT_STEP).min(FULL_CONTEXT)
+}
+
+fn parameters(
+    samples: usize,
+    context: usize,
+    decoding: &Decoding,
+    multilingual: bool,
+) -> FullParams<'static, '_> {
     let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
     params.set_n_threads(i32::try_from(decoding.threads.max(1)).unwrap_or(1));
     // English unless told otherwise. (Naming a language costs memory that is never given back.)
@@ -146,8 +183,6 @@ fn parameters(samples: usize, decoding: &Decoding, multilingual: bool) -> FullPa
     // Nobody says more in that time; an engine that made words up would go on for long.
     let most = samples.div_ceil(RATE as usize) * TOKENS_PER_SECOND + TOKENS_ANYHOW;
     params.set_max_tokens(i32::try_from(most).unwrap_or(i32::MAX));
-    let context = (samples * 50).div_ceil(RATE as usize) + SPARE_CONTEXT;
-    let context = context.next_multiple_of(CONTEXT_STEP);
-    params.set_audio_ctx(context.min(FULL_CONTEXT) as i32);
+    params.set_audio_ctx(context as i32);
     params
 }

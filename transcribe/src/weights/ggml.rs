@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 const MAGIC: u32 = 0x6767_6d6c;
@@ -15,6 +16,8 @@ const MAGIC: u32 = 0x6767_6d6c;
 const MAX_NAME: u32 = 256;
 const MAX_TOKENS: u32 = 200_000;
 const MAX_LAYERS: u32 = 128;
+const MAX_BANDS: u32 = 1024;
+const MAX_FREQUENCIES: u32 = 4096;
 
 /// Why a file is no whole Whisper model.
 #[derive(Debug, thiserror::Error)]
@@ -49,39 +52,85 @@ pub fn check(path: &Path) -> Result<(), Error> {
 }
 
 fn walk(file: &mut (impl Read + Seek), bytes: u64) -> Result<(), Error> {
-    if number(file).ok() != Some(MAGIC) {
-        return Err(Error::Foreign);
-    }
-    let mut parameters = [0; 11];
-    for value in &mut parameters {
-        *value = number(file).map_err(|error| early(error, "header"))?;
-    }
-    let [_, _, _, _, audio_layers, _, _, _, text_layers, ..] = parameters;
-    if audio_layers == 0
-        || audio_layers > MAX_LAYERS
-        || text_layers == 0
-        || text_layers > MAX_LAYERS
-    {
-        return Err(Error::Corrupt("header"));
-    }
-    skip_filters(file).map_err(|error| early(error, "mel filters"))?;
-    skip_vocabulary(file)?;
-
-    let expected = 11 + 15 * audio_layers + 24 * text_layers;
+    let head = Head::read(file)?;
     let mut found = 0;
     while file.stream_position()? < bytes {
-        if !skip_tensor(file, bytes)? {
-            break;
-        }
+        let Some(tensor) = Tensor::read(file, bytes)? else { break };
+        file.seek(SeekFrom::Start(tensor.data.end))?;
         found += 1;
     }
-    if found == expected { Ok(()) } else { Err(Error::Cut { found, expected }) }
+    if found == head.tensors { Ok(()) } else { Err(Error::Cut { found, expected: head.tensors }) }
 }
 
-fn skip_filters(file: &mut (impl Read + Seek)) -> std::io::Result<()> {
-    let (rows, columns) = (number(file)?, number(file)?);
-    file.seek(SeekFrom::Current(i64::from(rows).saturating_mul(i64::from(columns)) * 4))?;
-    Ok(())
+/// What stands before the tensors.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// How most weights are kept: a number of ggml's, and a thousand for each version of them.
+    pub(crate) file_type: u32,
+    pub(crate) filters: Filters,
+    /// How many tensors there are to be.
+    tensors: u32,
+}
+
+/// Which frequencies are in which band of the spectrum.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Filters {
+    /// How many frequencies there are.
+    pub(crate) frequencies: usize,
+    /// For each band the share of each frequency, one band after the other.
+    pub(crate) shares: Vec<f32>,
+}
+
+/// Where one tensor is in its file, and what it is.
+#[derive(Debug)]
+pub(crate) struct Tensor {
+    pub(crate) name: Vec<u8>,
+    /// How its weights are kept: a number of ggml's.
+    pub(crate) kind: u32,
+    /// The length of a row first.
+    pub(crate) sizes: Vec<u32>,
+    /// Its bytes in the file.
+    pub(crate) data: Range<u64>,
+}
+
+impl Head {
+    /// Where [`Self::file_type`] is in the file.
+    pub(crate) const FILE_TYPE_AT: usize = 4 + 10 * 4;
+
+    /// Reads it, and leaves `file` at the first tensor.
+    pub(crate) fn read(file: &mut (impl Read + Seek)) -> Result<Self, Error> {
+        if number(file).ok() != Some(MAGIC) {
+            return Err(Error::Foreign);
+        }
+        let mut parameters = [0; 11];
+        for value in &mut parameters {
+            *value = number(file).map_err(|error| early(error, "header"))?;
+        }
+        let [_, _, _, _, audio_layers, _, _, _, text_layers, _, file_type] = parameters;
+        let some = 1..=MAX_LAYERS;
+        if !some.contains(&audio_layers) || !some.contains(&text_layers) {
+            return Err(Error::Corrupt("header"));
+        }
+        let filters = Filters::read(file)?;
+        skip_vocabulary(file)?;
+        Ok(Self { file_type, filters, tensors: 11 + 15 * audio_layers + 24 * text_layers })
+    }
+}
+
+impl Filters {
+    fn read(file: &mut impl Read) -> Result<Self, Error> {
+        const PART: &str = "mel filters";
+        let early = |error| early(error, PART);
+        let (bands, frequencies) = (number(file).map_err(early)?, number(file).map_err(early)?);
+        if bands > MAX_BANDS || frequencies > MAX_FREQUENCIES {
+            return Err(Error::Corrupt(PART));
+        }
+        let frequencies = frequencies as usize;
+        let mut bytes = vec![0; bands as usize * frequencies * 4];
+        file.read_exact(&mut bytes).map_err(early)?;
+        let shares = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Ok(Self { frequencies, shares })
+    }
 }
 
 fn skip_vocabulary(file: &mut (impl Read + Seek)) -> Result<(), Error> {
@@ -99,36 +148,30 @@ fn skip_vocabulary(file: &mut (impl Read + Seek)) -> Result<(), Error> {
     Ok(())
 }
 
-/// Skips one tensor; `false` where the file ends inside it.
-fn skip_tensor(file: &mut (impl Read + Seek), bytes: u64) -> Result<bool, Error> {
-    let mut head = [0; 3];
-    for value in &mut head {
-        match number(file) {
-            Ok(read) => *value = read,
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
-            Err(error) => return Err(error.into()),
+impl Tensor {
+    /// Reads what stands before its data, and leaves `file` there; `None` where the file of that many
+    /// bytes ends inside it.
+    pub(crate) fn read(file: &mut (impl Read + Seek), bytes: u64) -> Result<Option<Self>, Error> {
+        match Self::whole(file, bytes) {
+            Err(Error::Read(error)) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+            read => read,
         }
     }
-    let [dimensions, name, kind] = head;
-    if dimensions == 0 || dimensions > 4 || name > MAX_NAME {
-        return Err(Error::Corrupt("tensors"));
-    }
-    let mut elements = 1_u64;
-    for _ in 0..dimensions {
-        match number(file) {
-            Ok(size) => elements = elements.saturating_mul(u64::from(size)),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
-            Err(error) => return Err(error.into()),
+
+    fn whole(file: &mut (impl Read + Seek), bytes: u64) -> Result<Option<Self>, Error> {
+        let (dimensions, length, kind) = (number(file)?, number(file)?, number(file)?);
+        if dimensions == 0 || dimensions > 4 || length > MAX_NAME {
+            return Err(Error::Corrupt("tensors"));
         }
+        let sizes = (0..dimensions).map(|_| number(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut name = vec![0; length as usize];
+        file.read_exact(&mut name)?;
+        let elements = sizes.iter().fold(1_u64, |all, size| all.saturating_mul(u64::from(*size)));
+        let (block, size) = layout(kind).ok_or(Error::Corrupt("tensor types"))?;
+        let start = file.stream_position()?;
+        let end = start.saturating_add((elements / block).saturating_mul(size));
+        Ok((end <= bytes).then_some(Self { name, kind, sizes, data: start..end }))
     }
-    let (block, size) = layout(kind).ok_or(Error::Corrupt("tensor types"))?;
-    let data = (elements / block).saturating_mul(size);
-    let end = file.stream_position()?.saturating_add(u64::from(name)).saturating_add(data);
-    if end > bytes {
-        return Ok(false);
-    }
-    file.seek(SeekFrom::Start(end))?;
-    Ok(true)
 }
 
 /// Elements and bytes of one block of a ggml tensor type.

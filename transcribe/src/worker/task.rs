@@ -85,21 +85,25 @@ impl From<Refusal> for Failure {
 
 /// What makes the words, with everything that decides what comes out.
 pub(super) fn made_by(model: &Model, weights: &Weights) -> MadeBy {
+    let mut parameters = json!({
+        "language": if model.is_multilingual() { "detected, translated to en" } else { "en" },
+        "decoding": "greedy",
+        "carried_context": 0,
+        "vocabulary": if model.takes_prompts() { VOCABULARY } else { NO_VOCABULARY },
+        "word_times": match model.alignment() {
+            Some(heads) => json!({ "alignment_heads": heads, "method": "dtw, timestamps, speech" }),
+            None => json!({ "method": "timestamps, speech" }),
+        },
+        "speech": "earshot",
+    });
+    if let Some(form) = model.repacked() {
+        parameters["weights_as"] = json!(form);
+    }
     MadeBy {
         engine: model.name(),
         weights: weights.name.clone(),
         weights_sha256: weights.sha256.clone(),
-        parameters: json!({
-            "language": if model.is_multilingual() { "detected, translated to en" } else { "en" },
-            "decoding": "greedy",
-            "carried_context": 0,
-            "vocabulary": if model.takes_prompts() { VOCABULARY } else { NO_VOCABULARY },
-            "word_times": match model.alignment() {
-                Some(heads) => json!({ "alignment_heads": heads, "method": "dtw, timestamps, speech" }),
-                None => json!({ "method": "timestamps, speech" }),
-            },
-            "speech": "earshot",
-        }),
+        parameters,
     }
 }
 
@@ -255,6 +259,8 @@ impl<'a> Reader<'a> {
             let turn = context.share.turn(kind).await;
             let keep = clip.window.keep;
             let reading = sitting.read(clip, prompt, turn.threads).await?;
+            let (from_ms, to_ms) = (keep.start.as_millis(), keep.end.as_millis());
+            tracing::debug!(from_ms, to_ms, "a window was read");
             Ok((number, Read::Words(keep, reading)))
         }
     }

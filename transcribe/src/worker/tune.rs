@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use crate::engine::{Error, Model, Session};
 use crate::speech::RATE;
 
-/// A window as recordings have them: so many seconds, in which so many tokens are said.
-const SECONDS: usize = 8;
+/// A window, shorter than recordings have them so that trials end soon: so many seconds, in which so many
+/// tokens are said.
+const SECONDS: usize = 4;
 /// See [`SECONDS`].
-const TOKENS: usize = 24;
+const TOKENS: usize = 12;
 
 /// Windows at once that are tried first, or as many as there are threads: each takes memory of its own.
 const FIRST: usize = 8;
