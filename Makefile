@@ -56,7 +56,7 @@ bench: packages-test ## what a claim and a room cost; speed against whisper.cpp 
 	cargo bench --profile dev --bench claims
 	cargo bench --profile dev --bench rooms
 	cargo bench --profile dev --bench scale
-	cargo bench --profile dev --bench transcribe
+	cargo bench --bench transcribe
 
 chaos: packages-test $(ROOMTAPE_GARAGE) ## kill -9 and a storm of faults under live rooms, everything compared (CHAOS_KILLS=20 CHAOS_STORM_S=60 CHAOS_ROOMS=10 CHAOS_SEED= CHAOS_PAIR=postgres|sqlite)
 	cargo bench --workspace --profile dev --bench chaos -- kills

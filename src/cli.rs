@@ -1,17 +1,19 @@
 //! The command line as typed. Nothing is checked here beyond its form.
 
+mod jobs;
 mod reprocess;
+mod transcript;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use models::{JobId, RecordingId, job};
+use models::RecordingId;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+pub(crate) use jobs::{Jobs, JobsAction, JobsList};
 pub(crate) use reprocess::{Reprocess, ReprocessAction, ReprocessNew};
+pub(crate) use transcript::{Colour, TranscriptAction};
 
 /// Records live audio rooms, writes down what was said and plays it back with the words in step.
 #[derive(Debug, Parser)]
@@ -294,65 +296,6 @@ pub(crate) enum ReceiptAction {
     },
 }
 
-/// What to do with the words of a recording.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TranscriptAction {
-    /// List the versions of the words, and which of them people are shown
-    List {
-        /// Recording
-        recording: RecordingId,
-    },
-    /// Show people another version of the words
-    ///
-    /// Any complete version may be shown. To roll back, promote an older one: no version is ever
-    /// changed or removed by it, and edits are laid over whichever is shown.
-    Promote {
-        /// Recording
-        recording: RecordingId,
-        /// Version: a number from `roomtape transcript list`
-        version: u32,
-    },
-    /// Show what two versions differ in, word by word, without edits
-    ///
-    /// Each line begins with the media time. [-words-] are in FROM only, {+words+} in TO only.
-    Diff {
-        /// Recording
-        recording: RecordingId,
-        /// The older version
-        from: u32,
-        /// The newer version
-        to: u32,
-        /// Use colours: `auto` where the output is a terminal and NO_COLOR is not set
-        #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
-        color: Colour,
-    },
-    /// List the edits that are laid over every version
-    Edits {
-        /// Recording
-        recording: RecordingId,
-    },
-    /// Undo an edit: what was below it is shown again
-    ///
-    /// One that another was made over is undone after that.
-    Undo {
-        /// Recording
-        recording: RecordingId,
-        /// Edit: a number from `roomtape transcript edits`
-        edit: u32,
-    },
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Colour {
-    /// On a terminal
-    Auto,
-    /// Anywhere
-    Always,
-    /// Nowhere
-    Never,
-}
-
 /// Arguments of `weights`.
 #[derive(Debug, Args)]
 pub(crate) struct Weights {
@@ -389,92 +332,4 @@ pub(crate) enum BenchAction {
     /// How many windows of a recording to read at once, and with how many threads each (workers find
     /// this out for themselves when they start)
     Transcribe,
-}
-
-/// Arguments of `jobs`.
-#[derive(Debug, Args)]
-pub(crate) struct Jobs {
-    #[command(flatten)]
-    pub(crate) list: JobsList,
-    #[command(subcommand)]
-    pub(crate) action: Option<JobsAction>,
-}
-
-/// Which jobs to list.
-#[derive(Debug, Args, PartialEq, Eq)]
-pub(crate) struct JobsList {
-    /// Keep showing until nothing of it is left to do
-    #[arg(long)]
-    pub(crate) watch: bool,
-    /// Only jobs in this state
-    #[arg(long, value_name = "STATE", value_parser = named::<job::State>(&STATES))]
-    pub(crate) state: Option<job::State>,
-    /// Only jobs of this kind
-    #[arg(long, value_name = "KIND", value_parser = named::<job::Kind>(&KINDS))]
-    pub(crate) kind: Option<job::Kind>,
-    /// Show so many at most, the newest first
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) limit: u32,
-}
-
-/// What to do with jobs.
-#[derive(Debug, Subcommand)]
-pub(crate) enum JobsAction {
-    /// Show them, the newest first (also without saying `list`)
-    List(JobsList),
-    /// Try dead or cancelled jobs again, and those that wait to be tried again at once
-    Retry {
-        /// Jobs
-        #[arg(required_unless_present = "dead", value_name = "ID")]
-        ids: Vec<JobId>,
-        /// All dead ones
-        #[arg(long, conflicts_with = "ids")]
-        dead: bool,
-    },
-    /// Take jobs back; whoever works on one writes nothing more of it
-    Cancel {
-        /// Jobs
-        #[arg(required = true, value_name = "ID")]
-        ids: Vec<JobId>,
-    },
-}
-
-/// Names of the states of a job.
-const STATES: [&str; 5] = ["ready", "running", "done", "dead", "cancelled"];
-/// Names of the kinds of jobs.
-const KINDS: [&str; 2] = ["transcribe_live", "transcribe"];
-
-/// One of `names`, as serde knows them.
-fn named<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
-where
-    T: DeserializeOwned + Clone + Send + Sync + 'static,
-{
-    PossibleValuesParser::new(names).try_map(|name| serde_json::from_value(name.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_of_a_state_and_a_kind_is_one() {
-        for (option, names) in [("--state", &STATES[..]), ("--kind", &KINDS)] {
-            for name in names {
-                let cli = Cli::try_parse_from(["roomtape", "jobs", "list", option, name]);
-                assert!(cli.is_ok(), "{name}");
-            }
-            assert!(Cli::try_parse_from(["roomtape", "jobs", option, "asleep"]).is_err());
-        }
-    }
-
-    #[test]
-    fn jobs_are_named_or_all_dead_ones_meant() {
-        let id = JobId::new().to_string();
-        let takes =
-            |args: &[&str]| Cli::try_parse_from(["roomtape", "jobs"].iter().chain(args)).is_ok();
-        assert!(takes(&[]) && takes(&["--watch"]) && takes(&["retry", "--dead"]));
-        assert!(takes(&["retry", &id, &id]) && takes(&["cancel", &id]));
-        assert!(!takes(&["retry"]) && !takes(&["cancel"]) && !takes(&["retry", "--dead", &id]));
-        assert!(!takes(&["cancel", "7"]));
-    }
 }
