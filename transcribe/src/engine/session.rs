@@ -99,7 +99,9 @@ impl Session {
         samples.resize(samples.len().max(RATE as usize), 0.0);
         let context = context(samples.len());
         let spectrum = self.spectrum.as_ref().map(|spectrum| spectrum.of(&samples, context * 2));
-        let mut params = parameters(samples.len(), context, decoding, self.multilingual);
+        // A drill is in English: to find out the language of nothing is no part of it.
+        let multilingual = self.multilingual && !text_only;
+        let mut params = parameters(samples.len(), context, decoding, multilingual);
         if let Some(tokens) = most_tokens {
             params.set_max_tokens(i32::try_from(tokens).unwrap_or(i32::MAX));
         }
