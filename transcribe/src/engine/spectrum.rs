@@ -1,5 +1,5 @@
 //! The spectrum that Whisper hears: 100 columns a second of a few bands' loudness, as whisper.cpp
-//! computes it (after `whisper/audio.py`), in a twentieth of its time. Pure.
+//! computes it (after `whisper/audio.py`), in a tenth of its time. Pure.
 
 use std::sync::Arc;
 
