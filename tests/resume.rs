@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use models::transcript::State;
-use models::{Db, Recording, Transcript};
+use models::{Db, Recording, Span, Transcript};
 
 use crate::support::media::ffmpeg;
 use crate::support::server::program;
@@ -18,10 +18,10 @@ const PATIENCE: std::time::Duration = secs(400);
 /// The conversation so many times over.
 const TIMES: usize = 6;
 
-/// A worker that reads one window at a time, and whose log, line by line JSON, tells which windows it read.
+/// A worker that reads two windows at a time where that is faster, and whose log, line by line JSON, tells which windows it read.
 fn worker(home: &Path, log: &Path) -> servers::Process {
     let mut command = program(home);
-    command.args(["transcribe", "--weights", "demo", "--threads", "1", "--health", "off"]);
+    command.args(["transcribe", "--weights", "demo", "--threads", "2", "--health", "off"]);
     command.arg("--log-json").arg("--data").arg(home);
     // A worker that is killed is missed soon.
     command.env("ROOMTAPE_LEASE_S", "2").env("ROOMTAPE_LOG", "roomtape_transcribe=debug,info");
@@ -57,7 +57,7 @@ async fn written(
 }
 
 #[tokio::test]
-async fn a_worker_killed_half_way_has_one_window_read_again_at_most() {
+async fn what_a_worker_killed_half_way_has_read_is_not_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path();
     let (long, source) = (home.join("long.flac"), data("conversation.flac"));
@@ -71,9 +71,18 @@ async fn a_worker_killed_half_way_has_one_window_read_again_at_most() {
 
     let (first_log, second_log) = (home.join("first.log"), home.join("second.log"));
     let first = worker(home, &first_log);
-    written(&db, |recording, words| words.covered.0 * 2 >= recording.duration.0).await;
+    let (recording, _) =
+        written(&db, |recording, words| words.covered.0 * 2 >= recording.duration.0).await;
+    // At the worst moment: something was read that cannot be written down yet.
+    until("a window read early", PATIENCE, || async {
+        let (_, words) = written(&db, |_, _| true).await;
+        let late = words.covered.0 * 5 >= recording.duration.0 * 4;
+        (late || !db.kept_ahead(words.id).await.unwrap().is_empty()).then_some(())
+    })
+    .await;
     first.kill();
-    let (recording, left) = written(&db, |_, _| true).await;
+    let (_, left) = written(&db, |_, _| true).await;
+    let early = db.kept_ahead(left.id).await.unwrap();
     assert_eq!(left.state, State::Running, "it was killed in the middle");
 
     let _second = worker(home, &second_log);
@@ -86,16 +95,27 @@ async fn a_worker_killed_half_way_has_one_window_read_again_at_most() {
 
     let (before, after) = (windows(&first_log), windows(&second_log));
     println!(
-        "{} windows, {:.0} % of the recording, written; {} read after that",
+        "{} windows read, {:.0} % of the recording written, {} windows kept; {} read after that",
         before.len(),
         left.covered.0 as f64 * 100.0 / recording.duration.0 as f64,
+        early.len(),
         after.len()
     );
     assert!(before.len() >= TIMES * 3 && !after.is_empty(), "{before:?} {after:?}");
-    let read =
-        |(from, to): &&(u64, u64)| before.iter().any(|first| first.0 < *to && *from < first.1);
-    let twice: Vec<_> = after.iter().filter(read).collect();
-    assert!(twice.len() <= 1, "read again: {twice:?} of {before:?}");
+    // Who goes on may cut a frame or two elsewhere: that is no window.
+    let both = |a: (u64, u64), b: (u64, u64)| a.1.min(b.1).saturating_sub(a.0.max(b.0)) > 100;
+    let again = |windows: &[(u64, u64)]| {
+        let read = |window: &&(u64, u64)| windows.iter().any(|first| both(*first, **window));
+        after.iter().filter(read).copied().collect::<Vec<_>>()
+    };
+    let ms = |span: Span| (span.start.as_millis(), span.end.as_millis());
+    let mut safe: Vec<_> = early.into_iter().map(|(span, _)| ms(span)).collect();
+    safe.push((0, left.covered.as_millis()));
+    assert_eq!(again(&safe), [], "kept, and read again");
+    // What it was about to write: with two at a time one, or at the very worst the other one too.
+    let lost = again(&before);
+    println!("read again: {lost:?}");
+    assert!(lost.len() <= 2, "{lost:?} of {before:?}");
 
     let segments = db.segments(whole.id, 0).await.unwrap();
     let score = score_of(segments.iter().map(Into::into).collect(), TIMES);

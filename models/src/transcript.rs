@@ -50,7 +50,7 @@ pub struct MadeBy {
 }
 
 /// How much of the speech that was found has words: what a transcript leaves out is reported.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// How long people speak.
     pub speech: Ticks,

@@ -13,6 +13,7 @@
 mod path;
 
 use models::{Span, Ticks, Word};
+use serde::{Deserialize, Serialize};
 
 use crate::heard::{Heard, STEP, Text, Token};
 
@@ -32,7 +33,7 @@ const TAIL: Ticks = Ticks::from_millis(250);
 const AWAY: Ticks = Ticks::from_millis(500);
 
 /// Words between two times: about a clause.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Clause {
     /// Its words in order; at least one.
     pub words: Vec<Word>,

@@ -57,11 +57,11 @@ impl Listener {
         }
     }
 
-    /// Where to begin listening in order to go on at `covered`: on a whole sample, at most
-    /// [`PRE_ROLL`] before.
+    /// Where to begin listening in order to go on at `covered`: [`PRE_ROLL`] before, or up to a frame
+    /// more. Frames lie as they do for who listens from the beginning, who finds the same speech.
     #[must_use]
     pub fn from(covered: Ticks) -> Ticks {
-        speech::ticks(speech::samples(covered.saturating_sub(PRE_ROLL)))
+        speech::frame_at(covered.saturating_sub(PRE_ROLL))
     }
 
     /// Takes the next samples.

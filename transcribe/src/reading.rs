@@ -1,8 +1,11 @@
 //! One clip to clauses: hear, align, judge; try once more where the engine is in doubt; look again
 //! where somebody speaks and no words came. Pure but for the engine, which is handed in.
 
+use std::borrow::Cow;
+
 use models::transcript::{Coverage, Suppressed};
 use models::{Span, Ticks};
+use serde::{Deserialize, Serialize};
 
 use crate::align::{Clause, align};
 use crate::heard::Heard;
@@ -23,12 +26,12 @@ const AROUND: Ticks = Ticks::from_millis(250);
 pub type Judged = (Clause, Option<Suppressed>);
 
 /// What was made of a clip.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// Its clauses in order, each with why it is hidden.
     pub clauses: Vec<Judged>,
     /// The language that was spoken (ISO 639-1), where the engine tells.
-    pub language: Option<&'static str>,
+    pub language: Option<Cow<'static, str>>,
     /// How long people speak in what the window keeps, and where they do without words.
     pub coverage: Coverage,
 }
@@ -71,7 +74,7 @@ pub fn read<E>(
         speech: window.speech.iter().map(|span| kept(span).duration()).sum(),
         bare: bare.iter().map(kept).filter(|span| !span.is_empty()).collect(),
     };
-    Ok(Reading { clauses: judged, language, coverage })
+    Ok(Reading { clauses: judged, language: language.map(Cow::Borrowed), coverage })
 }
 
 /// Hears a stretch once, or twice where the first is doubtful.

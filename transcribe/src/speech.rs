@@ -16,6 +16,12 @@ const SAMPLE: u64 = models::TICKS_PER_SECOND / RATE as u64;
 /// Media time of one frame.
 const FRAME_TICKS: u64 = FRAME as u64 * SAMPLE;
 
+/// Where the frame begins that `at` is in, counted from the recording's first sample.
+#[must_use]
+pub const fn frame_at(at: Ticks) -> Ticks {
+    Ticks(at.0 - at.0 % FRAME_TICKS)
+}
+
 /// When speech begins and ends, in scores (0 to 1) and frames.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gate {

@@ -40,6 +40,7 @@ mod speakers;
 mod transcribers;
 mod transcripts;
 mod vocabulary;
+mod windows;
 
 #[cfg(test)]
 mod conformance;
@@ -59,7 +60,7 @@ pub use mend::Mend;
 pub use moving::Whole;
 pub use receipts::Wanted;
 pub use recordings::{Filter, NewRecording};
-pub use transcripts::NewWords;
+pub use windows::NewWords;
 
 /// What this module's methods return.
 pub type Result<T> = std::result::Result<T, Error>;

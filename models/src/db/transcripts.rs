@@ -1,38 +1,18 @@
-//! Transcripts: versions of a recording's words, grown window by window.
+//! Transcripts: versions of a recording's words.
 
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::code::{Code, int, number, ticks};
+use super::code::{Code, number, ticks};
 use super::engine::Tx;
 use super::jobs::CostRow;
-use super::{Change, Db, Error, Result, leases, recordings, segments};
+use super::{Change, Db, Error, Result, leases, recordings};
 use crate::id::{RecordingId, TranscriptId};
 use crate::job::{Job, Lease};
 use crate::time::{Span, Ticks, WallMicros};
-use crate::transcript::{Coverage, MadeBy, Segment, State, Transcript};
+use crate::transcript::{Coverage, MadeBy, State, Transcript};
 
 const NOT_FOUND: Error = Error::NotFound { what: "transcript" };
-
-/// What one window gave: segments that follow those that are there and, where it is known, how much of
-/// its speech they cover.
-#[derive(Debug, Clone, Copy)]
-pub struct NewWords<'a> {
-    segments: &'a [Segment],
-    coverage: Option<&'a Coverage>,
-}
-
-impl<'a, T: AsRef<[Segment]> + ?Sized> From<&'a T> for NewWords<'a> {
-    fn from(segments: &'a T) -> Self {
-        Self { segments: segments.as_ref(), coverage: None }
-    }
-}
-
-impl<'a> From<(&'a [Segment], &'a Coverage)> for NewWords<'a> {
-    fn from((segments, coverage): (&'a [Segment], &'a Coverage)) -> Self {
-        Self { segments, coverage: Some(coverage) }
-    }
-}
 
 impl Db {
     /// Begins or resumes the version of a recording's words that the job works on.
@@ -72,61 +52,6 @@ impl Db {
         tx.note(Change::Recording(recording));
         tx.commit().await?;
         Ok(transcript)
-    }
-
-    /// Adds the words of one more window, and how much of its speech they cover: all audio before
-    /// `covered` has then been worked through, of `total` there is. One transaction, so that whoever takes the job over goes on from here.
-    ///
-    /// # Errors
-    /// [`Error::LeaseLost`]; [`Error::NotFound`] where the job's recording has no such transcript;
-    /// [`Error::Conflict`] where it is not running, `covered` goes back, or the segments do not
-    /// continue those that are there.
-    pub async fn commit_window(
-        &self,
-        lease: &Lease,
-        transcript: TranscriptId,
-        covered: Ticks,
-        words: impl Into<NewWords<'_>>,
-        total: Ticks,
-        now: WallMicros,
-    ) -> Result<()> {
-        let step = "keep the window's words";
-        let NewWords { segments: words, coverage } = words.into();
-        let mut tx = self.begin(step).await?;
-        let current = fenced(&mut tx, lease, transcript, now).await?;
-        if current.state != State::Running {
-            return Err(Error::conflict("the transcript is finished"));
-        }
-        if covered < current.covered {
-            let what = format!("{} is covered already, not {covered} only", current.covered);
-            return Err(Error::conflict(what));
-        }
-        let sql = "SELECT COUNT(*) FROM segments WHERE transcript_id = $1";
-        let count: Option<(i64,)> = one!(tx, step, sql, transcript.0)?;
-        let first = count.map_or(0, |(count,)| count);
-        for (next, segment) in (first..).zip(words) {
-            if i64::from(segment.ordinal) != next {
-                let what = format!("segment {next} was to follow, not {}", segment.ordinal);
-                return Err(Error::conflict(what));
-            }
-            segments::insert(&mut tx, transcript, segment).await?;
-        }
-        let Coverage { speech, bare } = coverage.cloned().unwrap_or_default();
-        let bare = [current.coverage.bare, bare].concat();
-        run!(
-            tx,
-            step,
-            "UPDATE transcripts
-             SET covered_ticks = $2, speech_ticks = speech_ticks + $3, bare = $4
-             WHERE id = $1",
-            transcript.0,
-            int(covered.0),
-            int(speech.0),
-            write_spans(&bare),
-        )?;
-        leases::progress(&mut tx, lease.job_id, covered, total).await?;
-        tx.note(Change::Recording(current.recording_id));
-        tx.commit().await
     }
 
     /// Finishes a transcript: it never changes again. From version 1 on it becomes the one that
@@ -263,7 +188,7 @@ async fn lock_recording_of(tx: &mut Tx, lease: &Lease) -> Result<()> {
 
 /// The transcript, where the lease holds and it is of the job's recording. Nobody else changes it
 /// until the transaction ends.
-async fn fenced(
+pub(super) async fn fenced(
     tx: &mut Tx,
     lease: &Lease,
     transcript: TranscriptId,
@@ -321,6 +246,14 @@ async fn next_version(
         job.recording_id.0,
         job.kind.code(),
         job.id.0,
+    )?;
+    run!(
+        tx,
+        step,
+        "DELETE FROM windows_ahead
+         WHERE transcript_id IN (SELECT id FROM transcripts
+                                 WHERE recording_id = $1 AND state = 'failed')",
+        job.recording_id.0,
     )?;
     insert(tx, job.recording_id, next, false, made_by, now).await
 }

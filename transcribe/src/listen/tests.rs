@@ -22,12 +22,13 @@ fn silence_moves_the_frontier_and_is_forgotten() {
 }
 
 #[test]
-fn going_on_begins_on_a_whole_sample_a_little_before() {
+fn going_on_begins_on_a_whole_frame_a_little_before() {
     assert_eq!(Listener::from(Ticks::ZERO), Ticks::ZERO);
     let from = Listener::from(Ticks(100_001));
-    assert_eq!(from.0 % 3, 0);
+    let frame = speech::ticks(speech::FRAME);
+    assert_eq!(from.0 % frame.0, 0);
     assert!(from <= Ticks(100_001).saturating_sub(PRE_ROLL));
-    assert!(from + Ticks(3) > Ticks(100_001).saturating_sub(PRE_ROLL));
+    assert!(from + frame > Ticks(100_001).saturating_sub(PRE_ROLL));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod attend;
 mod crew;
 mod meter;
 mod presence;
+mod reader;
 mod share;
 mod task;
 mod tune;

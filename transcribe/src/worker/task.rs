@@ -1,23 +1,21 @@
 //! One job: from what is covered to what is stored, window by window.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use archive::Store;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use models::job::{Kind, Lease};
 use models::transcript::{Coverage, MadeBy, NO_VOCABULARY, State};
 use models::{Chunk, Db, Job, RecordingId, Segment, Span, Ticks, Transcript, WallMicros};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::ahead::{self, Found};
+use super::ahead;
 use super::crew::{Refusal, Sitting};
 use super::meter::Meter;
+use super::reader::{Kept, Read, Reader};
 use super::share::Share;
 use crate::engine::{self, Model, Prompt};
-use crate::listen::Clip;
 use crate::reading::Reading;
 use crate::weights::Weights;
 use crate::window::Policy;
@@ -187,85 +185,6 @@ struct Run<'a> {
     last: Option<Segment>,
 }
 
-/// What is to be written down next, or after what comes before it.
-enum Read {
-    /// The words of a window, and up to where it keeps them.
-    Words(Span, Reading),
-    /// Nobody speaks before this.
-    Quiet(Ticks),
-}
-
-/// What has a job's windows read.
-struct Reader<'a> {
-    context: &'a Context,
-    sitting: &'a Sitting,
-    kind: Kind,
-    prompt: Prompt,
-}
-
-impl<'a> Reader<'a> {
-    /// Has the windows read, several at once, and hands on in order what was.
-    async fn read_all(
-        &self,
-        mut windows: mpsc::Receiver<Found>,
-        to: mpsc::Sender<Read>,
-    ) -> Result<(), Failure> {
-        let at_once = |context: &Context, kind| match kind {
-            Kind::TranscribeLive => 1,
-            Kind::Transcribe => context.share.windows(),
-        };
-        let mut reading = FuturesUnordered::new();
-        let mut done = BTreeMap::new();
-        let (mut next, mut kept, mut more) = (0_u64, 0_u64, true);
-        while more || !reading.is_empty() {
-            let places = at_once(self.context, self.kind);
-            tokio::select! {
-                // Nor far ahead of what cannot be written down yet: a crash costs what was read of it.
-                found = windows.recv(),
-                    if more && reading.len() < places && done.len() < places =>
-                {
-                    match found {
-                        Some(Found::Clip(clip)) => reading.push(self.hear(next, clip)),
-                        Some(Found::Quiet(until)) => drop(done.insert(next, Read::Quiet(until))),
-                        None => more = false,
-                    }
-                    next += u64::from(more);
-                }
-                Some(read) = reading.next(), if !reading.is_empty() => {
-                    let (number, read) = read?;
-                    done.insert(number, read);
-                }
-            }
-            while let Some(read) = done.remove(&kept) {
-                kept += 1;
-                if to.send(read).await.is_err() {
-                    // Whoever writes has failed, and says why.
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Has a clip read when it is its turn.
-    fn hear(
-        &self,
-        number: u64,
-        clip: Clip,
-    ) -> impl Future<Output = Result<(u64, Read), Failure>> + use<'a> {
-        let (context, sitting, kind) = (self.context, self.sitting, self.kind);
-        let prompt = self.prompt.clone();
-        async move {
-            let turn = context.share.turn(kind).await;
-            let keep = clip.window.keep;
-            let reading = sitting.read(clip, prompt, turn.threads).await?;
-            let (from_ms, to_ms) = (keep.start.as_millis(), keep.end.as_millis());
-            tracing::debug!(from_ms, to_ms, "a window was read");
-            Ok((number, Read::Words(keep, reading)))
-        }
-    }
-}
-
 impl<'a> Run<'a> {
     /// Works through the chunks from what is covered on: finds windows, ahead of the engine, which
     /// reads several at once; what was read is written down in order.
@@ -281,8 +200,16 @@ impl<'a> Run<'a> {
         let store = self.context.store.clone();
         let finding = ahead::find(store, id, chunks, &gaps, plan, found);
         let finding = async { finding.await.map_err(Failure::from) };
-        let (context, sitting, kind) = (self.context, self.sitting, self.kind);
-        let reader = Reader { context, sitting, kind, prompt: self.prompt.clone() };
+        let reader = Reader {
+            share: &self.context.share,
+            sitting: self.sitting,
+            kind: self.kind,
+            prompt: self.prompt.clone(),
+            kept: match live {
+                true => Kept::none(),
+                false => Kept::of(&self.context.db, self.transcript.id).await?,
+            },
+        };
         let (read, reads) = mpsc::channel(1);
         // Side by side: the engine does not wait for the database.
         tokio::try_join!(finding, reader.read_all(windows, read), self.write_all(reads)).map(drop)
@@ -301,34 +228,35 @@ impl<'a> Run<'a> {
             Read::Words(keep, Reading { clauses, language, coverage }) => {
                 self.meter.decoded();
                 let mut segments = stitch::join(self.last.as_ref(), keep, clauses);
-                segments.iter_mut().for_each(|it| it.language = language.map(str::to_owned));
+                let language = language.map(Cow::into_owned);
+                segments.iter_mut().for_each(|it| it.language.clone_from(&language));
                 self.commit(keep.end, segments, &coverage).await
             }
+            Read::Early(keep, reading) => Ok(self.keep_ahead(keep, &reading).await?),
             Read::Quiet(until) => self.commit(until, Vec::new(), &Coverage::default()).await,
         }
     }
 
-    /// Writes a window down, and tries again for as long as the lease lasts where the database is
-    /// away for a moment: a window takes longer to read than most failures take to pass.
+    /// Keeps a window that was read before its turn.
+    async fn keep_ahead(&self, kept: Span, reading: &Reading) -> Result<(), models::db::Error> {
+        let (db, lease, id) = (&self.context.db, self.lease, self.transcript.id);
+        let reading = serde_json::to_string(reading)
+            .map_err(|error| models::db::Error::Corrupt { what: format!("a reading: {error}") })?;
+        let keep = || db.keep_ahead(lease, id, kept, &reading, WallMicros::now());
+        persist(lease, keep).await
+    }
+
+    /// Writes a window down.
     async fn keep(
         &self,
         covered: Ticks,
         segments: &[Segment],
         coverage: &Coverage,
     ) -> Result<(), models::db::Error> {
-        let Context { db, .. } = self.context;
-        let (lease, id, total) = (self.lease, self.transcript.id, self.total);
-        loop {
-            let now = WallMicros::now();
-            match db.commit_window(lease, id, covered, (segments, coverage), total, now).await {
-                Err(error) if error.is_transient() => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(job = %lease.job_id, error, "a window could not be kept; trying again");
-                }
-                done => return done,
-            }
-            tokio::time::sleep(RETRY).await;
-        }
+        let (db, lease, id, total) = (&self.context.db, self.lease, self.transcript.id, self.total);
+        let words = (segments, coverage);
+        let keep = || db.commit_window(lease, id, covered, words, total, WallMicros::now());
+        persist(lease, keep).await
     }
 
     async fn commit(
@@ -345,5 +273,23 @@ impl<'a> Run<'a> {
             self.last = Some(last);
         }
         Ok(())
+    }
+}
+
+/// Tries to write for as long as the lease lasts where the database is away for a moment: a window
+/// takes longer to read than most failures take to pass.
+async fn persist<F>(lease: &Lease, mut write: impl FnMut() -> F) -> Result<(), models::db::Error>
+where
+    F: Future<Output = Result<(), models::db::Error>>,
+{
+    loop {
+        match write().await {
+            Err(error) if error.is_transient() => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(job = %lease.job_id, error, "a window could not be kept; trying again");
+            }
+            done => return done,
+        }
+        tokio::time::sleep(RETRY).await;
     }
 }

@@ -187,6 +187,8 @@ async fn check_refused(db: &Db, stale: &Lease, job: &crate::Job, id: TranscriptI
     assert!(is_lost(db.heartbeat(stale, 60_000, late).await));
     assert!(is_lost(begin(db, stale, job).await));
     assert!(is_lost(db.commit_window(stale, id, second, &words, second, late).await));
+    let early = super::transcripts::secs(1, 2);
+    assert!(is_lost(db.keep_ahead(stale, id, early, "", late).await));
     assert!(is_lost(db.complete_transcript(stale, id, late).await));
     assert!(is_lost(db.fail_job(stale, "late", true, late).await));
     assert!(is_lost(db.release_job(stale, late).await));

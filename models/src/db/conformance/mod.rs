@@ -117,6 +117,7 @@ macro_rules! suite {
                 words_are_read_as_they_were_written,
                 a_confidence_that_is_no_number_is_none,
                 a_window_is_resumed_where_it_was_committed,
+                windows_that_were_read_early_wait_for_their_turn,
                 a_window_that_does_not_follow_is_refused,
                 the_finished_version_is_shown,
                 live_captions_are_shown_at_once_and_close_with_the_recording,

@@ -127,6 +127,41 @@ pub(super) async fn a_window_is_resumed_where_it_was_committed(place: &Place) {
     assert_eq!(db.segments(begun.id, 0).await.unwrap(), [segment(0), segment(1), segment(2)]);
 }
 
+pub(super) async fn windows_that_were_read_early_wait_for_their_turn(place: &Place) {
+    let db = place.open().await;
+    let (id, lease) = import(&db).await;
+    let begun = begin(&db, &lease, id).await;
+    let ahead = async |lease: &Lease, kept, what: &str| {
+        db.keep_ahead(lease, begun.id, kept, what, at(22)).await
+    };
+    let kept = async || db.kept_ahead(begun.id).await.unwrap();
+    let [second, third] = [secs(10, 20), secs(20, 30)];
+    ahead(&lease, third, "third").await.unwrap();
+    ahead(&lease, second, "not yet").await.unwrap();
+    // Whoever keeps it once more was not told that it is kept.
+    ahead(&lease, second, "\"naïve\"").await.unwrap();
+    assert_eq!(kept().await, [(second, "\"naïve\"".to_owned()), (third, "third".to_owned())]);
+    let shown = db.transcript_version(id, Some(1)).await.unwrap();
+    assert_eq!(shown.unwrap().covered, Ticks::ZERO, "they are no words of it yet");
+
+    // The worker dies; another takes the job over and finds them.
+    let (_, other) = claim(&db, at(90)).await.unwrap();
+    begin(&db, &other, id).await;
+    assert!(is_lost(ahead(&lease, third, "late").await));
+    commit(&db, &other, begun.id, 10, &[segment(0)]).await.unwrap();
+    assert_eq!(kept().await.len(), 2);
+    commit(&db, &other, begun.id, 20, &[segment(1)]).await.unwrap();
+    assert_eq!(kept().await, [(third, "third".to_owned())], "what was committed is gone");
+    assert!(is_conflict(ahead(&other, second, "again").await), "that is covered");
+    commit(&db, &other, begun.id, 40, &[]).await.unwrap();
+    assert_eq!(kept().await, []);
+    db.complete_transcript(&other, begun.id, at(95)).await.unwrap();
+    assert!(is_conflict(ahead(&other, secs(40, 50), "more").await), "it is finished");
+    let nobodys = TranscriptId::new();
+    let refused = db.keep_ahead(&other, nobodys, third, "", at(96)).await;
+    assert!(matches!(refused, Err(Error::NotFound { what: "transcript" })), "{refused:?}");
+}
+
 pub(super) async fn a_window_that_does_not_follow_is_refused(place: &Place) {
     let db = place.open().await;
     let (id, lease) = import(&db).await;
@@ -205,9 +240,11 @@ pub(super) async fn other_weights_make_another_version(place: &Place) {
     let (id, lease) = import(&db).await;
     let first = begin(&db, &lease, id).await;
     commit(&db, &lease, first.id, 10, &[segment(0)]).await.unwrap();
+    db.keep_ahead(&lease, first.id, secs(20, 30), "early", at(22)).await.unwrap();
     let other = made_by("small.en");
     let second = db.begin_transcript(&lease, id, false, &other, at(30)).await.unwrap();
     assert_eq!((second.version, second.covered), (2, Ticks::ZERO));
+    assert_eq!(db.kept_ahead(first.id).await.unwrap(), [], "nobody goes on with that");
     let versions = db.transcripts(id).await.unwrap();
     assert_eq!((versions[0].state, versions[1].state), (Words::Failed, Words::Running));
     assert!(is_conflict(db.complete_transcript(&lease, first.id, at(31)).await));
