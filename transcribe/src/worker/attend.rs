@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::crew::Sitting;
 use super::meter::Meter;
+use super::place::Place;
 use super::{millis, task};
 
 /// How long a sign of life that comes late may take. The database knows whether it is too late.
@@ -22,12 +23,11 @@ pub(super) async fn attend(
     job: Job,
     lease: Lease,
     length: Duration,
-    sitting: Sitting,
+    (sitting, place): (Sitting, Place),
     shutdown: CancellationToken,
-) -> Kind {
-    let kind = job.kind;
+) {
     let meter = Meter::new(&context.made_by.engine, context.threads);
-    let work = task::work(&context, &job, &lease, &sitting, &meter);
+    let work = task::work(&context, &job, &lease, (&sitting, &place), &meter);
     let end = tokio::select! {
         end = work => end,
         () = beat(&context.db, &lease, length) => Err(task::Failure::Lost),
@@ -37,7 +37,7 @@ pub(super) async fn attend(
     // What a job took that is done was noted before its transcript was finished. Live words come in so
     // many runs that noting each would cost more than it tells.
     if matches!(end, Err(task::Failure::Shutdown | task::Failure::Work { .. }))
-        && kind == Kind::Transcribe
+        && job.kind == Kind::Transcribe
         && let Err(error) = meter.note(&context.db, &lease).await
     {
         let error: &dyn std::error::Error = &error;
@@ -49,7 +49,6 @@ pub(super) async fn attend(
         let error: &dyn std::error::Error = &error;
         tracing::warn!(job = %job.id, error, "the job's end could not be noted; its lease will run out");
     }
-    kind
 }
 
 /// Writes down how the job ended.

@@ -9,6 +9,7 @@ mod ahead;
 mod attend;
 mod crew;
 mod meter;
+mod place;
 mod presence;
 mod reader;
 mod share;
@@ -22,13 +23,14 @@ use models::batch::Transcriber;
 use models::db::{Change, Claimant};
 use models::job::{Kind, Lease, Limits};
 use models::{Db, Job, WallMicros};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{self, Model};
 use crate::weights::Weights;
 use crew::Crew;
+use place::Place;
 use share::Share;
 pub use tune::{Trial, Tuning, tune};
 
@@ -191,6 +193,7 @@ impl Desk {
 
     async fn work(mut self, shutdown: CancellationToken) -> Result<(), Error> {
         let mut changes = self.db.changes();
+        let (back, mut freed) = mpsc::unbounded_channel();
         let mut running = JoinSet::new();
         while !shutdown.is_cancelled() {
             let wait = match self.claim().await {
@@ -198,8 +201,8 @@ impl Desk {
                     let (context, length) = (self.context.clone(), self.config.lease);
                     let (places, end) = (self.places(job.kind), shutdown.clone());
                     places.free -= 1;
-                    let sitting = places.crew.sit();
-                    running.spawn(attend::attend(context, job, lease, length, sitting, end));
+                    let place = (places.crew.sit(), Place::new(job.kind, back.clone()));
+                    running.spawn(attend::attend(context, job, lease, length, place, end));
                     continue;
                 }
                 Ok(None) => POLL,
@@ -213,11 +216,12 @@ impl Desk {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(wait) => {}
                 () = news(&mut changes), if wait == POLL => {}
-                Some(ended) = running.join_next() => self.free(ended)?,
+                Some(kind) = freed.recv() => self.places(kind).free += 1,
+                Some(ended) = running.join_next() => self.check(ended)?,
             }
         }
         while let Some(ended) = running.join_next().await {
-            self.free(ended)?;
+            self.check(ended)?;
         }
         let crews = [self.live.crew, self.batch.crew];
         let closing = tokio::task::spawn_blocking(move || crews.into_iter().for_each(Crew::close));
@@ -252,10 +256,11 @@ impl Desk {
         }
     }
 
-    fn free(&mut self, ended: Result<Kind, tokio::task::JoinError>) -> Result<(), Error> {
-        let places = self.places(ended.map_err(|_| Error::Panic)?);
-        places.free += 1;
-        if places.crew.is_broken() { Err(Error::Panic) } else { Ok(()) }
+    /// Nobody's thread may have ended in a panic.
+    fn check(&self, ended: Result<(), tokio::task::JoinError>) -> Result<(), Error> {
+        ended.map_err(|_| Error::Panic)?;
+        let broken = self.live.crew.is_broken() || self.batch.crew.is_broken();
+        if broken { Err(Error::Panic) } else { Ok(()) }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::ahead::Found;
 use super::crew::Sitting;
+use super::place::Place;
 use super::share::Share;
 use super::task::Failure;
 use crate::engine::Prompt;
@@ -72,6 +73,8 @@ fn read_kept(json: &str) -> Option<Reading> {
 pub(super) struct Reader<'a> {
     pub(super) share: &'a Share,
     pub(super) sitting: &'a Sitting,
+    /// Given back when the last window is begun.
+    pub(super) place: &'a Place,
     pub(super) kind: Kind,
     pub(super) prompt: Prompt,
     pub(super) kept: Kept,
@@ -102,7 +105,13 @@ impl<'a> Reader<'a> {
                             None => reading.push(self.hear(next, clip)),
                         },
                         Some(Found::Quiet(until)) => drop(done.insert(next, Read::Quiet(until))),
-                        None => more = false,
+                        None => {
+                            more = false;
+                            // Live windows do not wait for a turn: many rooms must not pile up here.
+                            if self.kind == Kind::Transcribe {
+                                self.place.no_more();
+                            }
+                        }
                     }
                     next += u64::from(more);
                 }
@@ -139,10 +148,12 @@ impl<'a> Reader<'a> {
         number: u64,
         clip: Clip,
     ) -> impl Future<Output = Result<(u64, Span, Reading), Failure>> + use<'a> {
-        let (share, sitting, kind) = (self.share, self.sitting, self.kind);
+        let (share, sitting, place, kind) = (self.share, self.sitting, self.place, self.kind);
         let prompt = self.prompt.clone();
+        place.waits();
         async move {
             let turn = share.turn(kind).await;
+            place.begins();
             let keep = clip.window.keep;
             let reading = sitting.read(clip, prompt, turn.threads).await?;
             let (from_ms, to_ms) = (keep.start.as_millis(), keep.end.as_millis());

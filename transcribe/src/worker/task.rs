@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::ahead;
 use super::crew::{Refusal, Sitting};
 use super::meter::Meter;
+use super::place::Place;
 use super::reader::{Kept, Read, Reader};
 use super::share::Share;
 use crate::engine::{self, Model, Prompt};
@@ -113,7 +114,7 @@ pub(super) async fn work(
     context: &Context,
     job: &Job,
     lease: &Lease,
-    sitting: &Sitting,
+    (sitting, place): (&Sitting, &Place),
     meter: &Meter,
 ) -> Result<(), Failure> {
     let live = job.kind == Kind::TranscribeLive;
@@ -135,7 +136,8 @@ pub(super) async fn work(
     meter.write(transcript.id);
     let prompt = sitting.prompt(&vocabulary);
     let kind = job.kind;
-    let mut run = Run { context, lease, sitting, meter, kind, prompt, transcript, total, last };
+    let mut run =
+        Run { context, lease, sitting, place, meter, kind, prompt, transcript, total, last };
     run.transcribe(job.recording_id, chunks).await?;
     if !live {
         run.commit(total, Vec::new(), &Coverage::default()).await?;
@@ -176,6 +178,7 @@ struct Run<'a> {
     context: &'a Context,
     lease: &'a Lease,
     sitting: &'a Sitting,
+    place: &'a Place,
     meter: &'a Meter,
     kind: Kind,
     prompt: Prompt,
@@ -203,6 +206,7 @@ impl<'a> Run<'a> {
         let reader = Reader {
             share: &self.context.share,
             sitting: self.sitting,
+            place: self.place,
             kind: self.kind,
             prompt: self.prompt.clone(),
             kept: match live {
