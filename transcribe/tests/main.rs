@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod accuracy;
 #[cfg(test)]
+mod multilingual;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod worker;

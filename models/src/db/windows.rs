@@ -54,9 +54,10 @@ impl Db {
             let what = format!("{} is covered already, not {covered} only", current.covered);
             return Err(Error::conflict(what));
         }
-        let sql = "SELECT COUNT(*) FROM segments WHERE transcript_id = $1";
-        let count: Option<(i64,)> = one!(tx, step, sql, transcript.0)?;
-        let first = count.map_or(0, |(count,)| count);
+        let last = "SELECT ordinal FROM segments
+                    WHERE transcript_id = $1 ORDER BY ordinal DESC LIMIT 1";
+        let last: Option<(i64,)> = one!(tx, step, last, transcript.0)?;
+        let first = last.map_or(0, |(last,)| last + 1);
         for (next, segment) in (first..).zip(words) {
             if i64::from(segment.ordinal) != next {
                 let what = format!("segment {next} was to follow, not {}", segment.ordinal);

@@ -10,6 +10,7 @@ use archive::pcm::Decoder;
 use bytes::Bytes;
 use models::{Gap, Segment, Ticks};
 use roomtape_transcribe::engine::{Decoding, Model, Prompt, Session};
+use roomtape_transcribe::heard::Heard;
 use roomtape_transcribe::listen::Listener;
 use roomtape_transcribe::score::{self, Score, Transcript, Truth};
 use roomtape_transcribe::weights::Weights;
@@ -53,7 +54,17 @@ pub(crate) struct Worker(Session);
 
 impl Worker {
     pub(crate) fn new() -> Self {
-        Self(Model::open(&Weights::demo()).unwrap().session().unwrap())
+        Self::with(&Weights::demo())
+    }
+
+    pub(crate) fn with(weights: &Weights) -> Self {
+        Self(Model::open(weights).unwrap().session().unwrap())
+    }
+
+    /// What is heard in a sound, as it comes from the engine.
+    pub(crate) fn hear(&mut self, samples: &[f32]) -> Heard {
+        let decoding = Decoding { threads: 1, temperature: 0.0, prompt: Prompt::default() };
+        self.0.hear(samples, &decoding, &AtomicBool::new(false)).unwrap()
     }
 
     /// The segments of `samples`, which come four seconds at a time.
