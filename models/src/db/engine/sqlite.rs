@@ -37,8 +37,7 @@ impl Pools {
             .busy_timeout(BUSY_TIMEOUT)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .pragma("cache_size", "-512");
+            .foreign_keys(true);
         let write = connect(&options).await?;
         let read = SqlitePoolOptions::new()
             .max_connections(READERS)
