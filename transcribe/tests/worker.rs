@@ -113,8 +113,13 @@ async fn a_worker_that_lost_its_lease_writes_nothing_more() {
         (job.state == job::State::Running).then_some(())
     };
     house.until("claimed", running).await;
-    let later = WallMicros::now().plus_millis(40_000);
-    let (_, lease) = claim(&house.db, "thief", 600_000, later).await;
+    // A claim passes over a row that somebody writes to this moment, as the worker does.
+    let steal = async |db: &Db| {
+        let later = WallMicros::now().plus_millis(40_000);
+        let kinds = [Kind::Transcribe];
+        db.claim(&kinds, Limits::default(), "thief", 600_000, later).await.unwrap()
+    };
+    let (_, lease) = house.until("stolen", steal).await;
     let covered = async || {
         let version = house.db.transcript_version(stolen, Some(1)).await.unwrap();
         version.map(|version| version.covered)
