@@ -4,7 +4,6 @@
 //! what is done, and who goes on after it finds that here.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
